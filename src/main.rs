@@ -1,0 +1,3 @@
+//! The `hactl` executable: arguments -> command -> exit code.
+
+fn main() {}
