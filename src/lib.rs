@@ -15,3 +15,4 @@
 
 pub mod names;
 pub mod transport;
+pub mod facts;
