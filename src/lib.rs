@@ -16,3 +16,7 @@
 pub mod names;
 pub mod transport;
 pub mod facts;
+pub mod plan;
+pub mod resource;
+pub mod secrets;
+pub mod apply;
