@@ -11,9 +11,9 @@ pub use model::{
     Sudo, WipeConsent,
 };
 pub use resources::{
-    Agent, AgentClass, Colocation, ColocationSubject, Constraint, ConstraintKind, Location, LocationTarget,
-    OnFail, Operation, Order, OrderAction, OrderKind, OrderSubject, Primitive, PrimitiveSource, Resource,
-    ResourceDiscovery, ResourceKind, ResourceSet, Role, Rule, RuleOperation, RuleScore, RuleValueType,
+    Agent, AgentClass, Colocation, Constraint, ConstraintKind, Location, LocationTarget, OnFail, Operation,
+    Order, OrderAction, OrderKind, OrderSubject, Primitive, PrimitiveSource, Resource, ResourceDiscovery,
+    ResourceKind, ResourceSet, Role, Rule, RuleOperation, RuleScore, RuleValueType,
 };
 pub use secret::{DEFAULT_GENERATED_BYTES, SecretRef, Setting};
 pub use value::{

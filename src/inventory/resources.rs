@@ -247,10 +247,7 @@ impl Constraint {
                 OrderSubject::Pair { first, then, .. } => vec![first, then],
                 OrderSubject::Sets(sets) => members(sets),
             },
-            ConstraintKind::Colocation(colocation) => match &colocation.subject {
-                ColocationSubject::Pair { resource, with, .. } => vec![resource, with],
-                ColocationSubject::Sets(sets) => members(sets),
-            },
+            ConstraintKind::Colocation(colocation) => vec![&colocation.resource, &colocation.with],
         }
     }
 }
@@ -405,7 +402,7 @@ pub enum OrderSubject {
         /// What may be done then; default: as `first_action`.
         then_action: Option<OrderAction>,
     },
-    /// Sets, one after the other; at least one of more than one member, or two.
+    /// Sets, one after the other.
     Sets(Vec<ResourceSet>),
 }
 
@@ -434,39 +431,30 @@ pub enum OrderKind {
     Serialize,
 }
 
-/// What runs beside what.
+/// What runs beside what. A list of more than two in the inventory becomes one constraint per neighbouring pair.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Colocation {
-    /// The resources.
-    pub subject: ColocationSubject,
+    /// This one goes where `with` is.
+    pub resource: ResourceId,
+    /// Only in this role.
+    pub role: Option<Role>,
+    /// The one that is placed first.
+    pub with: ResourceId,
+    /// Only where it has this role.
+    pub with_role: Option<Role>,
     /// How much it is wanted.
     pub score: Score,
 }
 
-/// The resources of a colocation constraint.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ColocationSubject {
-    /// One is placed beside another.
-    Pair {
-        /// This one goes where `with` is.
-        resource: ResourceId,
-        /// Only in this role.
-        role: Option<Role>,
-        /// The one that is placed first.
-        with: ResourceId,
-        /// Only where it has this role.
-        with_role: Option<Role>,
-    },
-    /// Sets: each is placed beside the next.
-    Sets(Vec<ResourceSet>),
-}
-
-/// Several resources of which a constraint speaks as one.
+/// Several resources of which an order speaks as one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResourceSet {
     /// The members; at least one.
     pub members: Vec<ResourceId>,
     /// Whether they are ordered among themselves too.
     pub sequential: bool,
+    /// Whether all members must be active before the next set goes on (`require-all`); Pacemaker's default is true.
+    pub require_all: Option<bool>,
+    /// What of the members must be done; default `start`.
+    pub action: Option<OrderAction>,
 }
