@@ -24,6 +24,7 @@ pub(super) fn check(inventory: &Inventory, references: &[Reference], spans: &Spa
         resources(cluster, spans, &mut problems);
     }
     node_references(references, spans, &mut problems);
+    templates_in_constraints(inventory, references, &mut problems);
     problems
 }
 
@@ -216,7 +217,7 @@ pub(super) fn resource_references<'a>(
     provided: impl Fn(&str) -> Vec<ResourceId>,
 ) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
-    for reference in references.filter(|reference| reference.to == RefersTo::Resource) {
+    for reference in references.filter(|reference| reference.to != RefersTo::Node) {
         let provided = provided(&reference.cluster);
         let mut known = defined(spans, &reference.cluster, "resources");
         known.extend(provided.iter().map(ResourceId::as_str));
@@ -289,7 +290,6 @@ fn resources(cluster: &Cluster, spans: &Spans, problems: &mut Vec<Diagnostic>) {
             }
         }
     }
-    constraints_on_templates(cluster, spans, problems);
 }
 
 /// Whether one resource may be inside another.
@@ -356,17 +356,15 @@ fn cycle(cluster: &Cluster, holder: &ResourceId, part: &ResourceId) -> Option<St
     None
 }
 
-fn constraints_on_templates(cluster: &Cluster, spans: &Spans, problems: &mut Vec<Diagnostic>) {
-    for constraint in &cluster.constraints {
-        for id in constraint.references() {
-            let is_template = |kind: &ResourceKind| matches!(kind, ResourceKind::Template(_));
-            if cluster.resources.get(id).is_some_and(|resource| is_template(&resource.kind)) {
-                let place = pointer(cluster.name.as_str(), &["resources", id.as_str()]);
-                let message =
-                    format!("constraint `{}` names the template `{id}`, which runs nothing", constraint.id);
-                let help = "name the primitives that are made from it";
-                problems.push(spans.diagnostic(&place, "bad-reference", message).help(help));
-            }
+fn templates_in_constraints(inventory: &Inventory, references: &[Reference], problems: &mut Vec<Diagnostic>) {
+    for reference in references.iter().filter(|reference| reference.to == RefersTo::Constrained) {
+        let cluster = inventory.clusters.get(reference.cluster.as_str());
+        let resource = cluster.and_then(|cluster| cluster.resources.get(reference.name.as_str()));
+        if resource.is_some_and(|resource| matches!(resource.kind, ResourceKind::Template(_))) {
+            let message =
+                format!("{} names the template `{}`, which runs nothing", reference.from, reference.name);
+            let help = "name the primitives that are made from it";
+            problems.push(Diagnostic::new("bad-reference", message).at(reference.span).help(help));
         }
     }
 }

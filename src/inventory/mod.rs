@@ -8,6 +8,7 @@ mod merge;
 mod model;
 mod render;
 mod resources;
+mod schema;
 mod secret;
 mod secret_resolver;
 mod source;
@@ -32,6 +33,7 @@ pub use resources::{
     Order, OrderAction, OrderKind, OrderSubject, Primitive, PrimitiveSource, Resource, ResourceDiscovery,
     ResourceKind, ResourceSet, Role, Rule, RuleOperation, RuleScore, RuleValueType,
 };
+pub use schema::schema;
 pub use secret::{DEFAULT_GENERATED_BYTES, MAX_GENERATED_BYTES, MIN_GENERATED_BYTES, SecretRef, Setting};
 pub use secret_resolver::{
     AGE_IDENTITY_VARIABLE, MAX_SECRET_BYTES, SECRET_COMMAND_TIMEOUT, SecretError, SecretFailure,
@@ -44,6 +46,5 @@ pub use value::{
     MAX_RESOURCE_ID_BYTES, ResourceId, SCORE_INFINITY, Score, SizeMatch, ValueError, format_duration,
     parse_duration,
 };
-pub(crate) use variables::is_name as is_variable_name;
 pub use variables::{MAX_EXPANDED_BYTES, MAX_VARIABLE_DEPTH};
 pub use yaml::{MAX_DEPTH, MAX_VALUES};

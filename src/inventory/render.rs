@@ -109,7 +109,7 @@ fn snippet(label: &Label, sources: &Sources) -> String {
     };
     let number = position.line.to_string();
     let gutter = " ".repeat(number.len());
-    if label.hidden {
+    if label.hidden || holds_secret(line_at(source, label.span.start)) {
         return format!("  {number} | (not shown: it holds a secret)\n");
     }
     let line: Vec<char> = line_at(source, label.span.start).chars().map(visible).collect();
@@ -132,6 +132,17 @@ fn line_at(source: &SourceText, at: usize) -> &str {
     source.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
 }
 
+/// Whether a line seems to hold a secret itself: a key that is called so, with a text behind it. Such an inventory is
+/// refused anyway, but not every mistake that points at such a line knows that.
+fn holds_secret(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    ["passw", "passphrase", "secret"].iter().any(|word| {
+        let behind =
+            lower.find(word).and_then(|at| lower[at..].split_once(':')).map(|(_, value)| value.trim_start());
+        behind.is_some_and(|value| !value.is_empty() && !value.starts_with(['{', '#']))
+    })
+}
+
 /// A character of a file as it may be shown: nothing that drives a terminal, tabs one column wide.
 fn visible(c: char) -> char {
     if c == '\t' {
@@ -147,7 +158,7 @@ fn visible(c: char) -> char {
 fn graphical(diagnostic: &Diagnostic, sources: &Sources, width: usize, color: bool) -> Option<String> {
     let unfit = |label: &Label| {
         let line = sources.get(label.span.source).map(|source| line_at(source, label.span.start));
-        label.hidden || line.is_none_or(|line| line.len() > 2 * MAX_LINE_CHARS)
+        label.hidden || line.is_none_or(|line| line.len() > 2 * MAX_LINE_CHARS || holds_secret(line))
     };
     if diagnostic.labels.iter().any(unfit) {
         return None;

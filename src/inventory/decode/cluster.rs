@@ -13,8 +13,7 @@ use crate::inventory::model::{
     SshSettings,
 };
 use crate::inventory::spans::child_pointer;
-use crate::inventory::suggest::{closest, listed};
-use crate::inventory::tree::{Entry, Node, Value, quoted};
+use crate::inventory::tree::{Entry, Node, Value};
 use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
 
 /// Keys of the inventory that begin so hold anchors and the like, and are not looked at.
@@ -237,20 +236,6 @@ impl Decoder<'_> {
             barclamps.extend(attributes.map(|attributes| (name, BarclampEntry { attributes, pointer })));
         }
         barclamps
-    }
-
-    /// Notes a name that is not one of these.
-    pub(crate) fn unknown_name<'k>(
-        &mut self,
-        problem: Diagnostic,
-        name: &str,
-        known: impl Iterator<Item = &'k str> + Clone,
-    ) {
-        let help = match closest(name, known.clone()) {
-            Some(close) => format!("did you mean `{close}`?"),
-            None => format!("there are {}", listed(known)),
-        };
-        self.report(problem.help(help));
     }
 }
 

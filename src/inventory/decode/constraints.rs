@@ -124,7 +124,7 @@ impl Decoder<'_> {
     }
 
     fn location(&mut self, kind: &Entry, keys: Fields<'_>) -> Option<(ConstraintKind, String)> {
-        let resource = self.resource_id(&kind.value, "`location`", "a location constraint");
+        let resource = self.constrained(&kind.value, "`location`", "a location constraint");
         let role = keys.get("role").and_then(|node| self.role(node, "`role`"));
         let discovery = keys.get("resource_discovery").and_then(|node| {
             let choices = [
@@ -301,13 +301,20 @@ impl Decoder<'_> {
         complete.then_some(sets)
     }
 
+    /// The id of a resource that a constraint names.
+    fn constrained(&mut self, node: &Node, what: &str, from: &str) -> Option<ResourceId> {
+        let id = self.parse::<ResourceId>(node, what)?;
+        self.refer(RefersTo::Constrained, id.as_str(), node.span, from);
+        Some(id)
+    }
+
     fn unique_member(
         &mut self,
         node: &Node,
         from: &str,
         seen: &mut BTreeSet<ResourceId>,
     ) -> Option<ResourceId> {
-        let id = self.resource_id(node, "a resource", from)?;
+        let id = self.constrained(node, "a resource", from)?;
         if !seen.insert(id.clone()) {
             let message = format!("`{id}` is named twice in one constraint");
             self.report(Diagnostic::new("duplicate", message).at(node.span));

@@ -16,8 +16,10 @@ use crate::inventory::tree::{Entry, Node, Plain, Value, is_yaml11_bool, is_yaml1
 /// What something refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RefersTo {
-    /// A resource of the cluster.
+    /// A resource of the cluster, as a part or template of another.
     Resource,
+    /// A resource of the cluster, in a constraint: a template will not do.
+    Constrained,
     /// A node of the cluster.
     Node,
 }

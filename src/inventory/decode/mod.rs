@@ -12,4 +12,3 @@ mod ssh;
 
 pub(crate) use decoder::{Decoder, Reference, RefersTo};
 pub use rules::MAX_RULE_CONDITIONS;
-pub(crate) use settings::SECRET_KEYS;

@@ -15,7 +15,7 @@ use crate::inventory::suggest::{closest, listed};
 use crate::inventory::tree::{Entry, Node, Plain, Value, is_yaml11_bool, is_yaml11_octal, quoted, resolve};
 
 /// Keys of a reference to a secret.
-pub(crate) const SECRET_KEYS: &[&str] = &["env", "file", "command", "age", "generated"];
+const SECRET_KEYS: &[&str] = &["env", "file", "command", "age", "generated"];
 const SECRET_HELP: &str = "write where it comes from: { env: NAME }, { file: PATH }, { command: [PROGRAM, ARG] }, \
                            { age: PATH } or { generated: true }";
 /// Longest name of a parameter or attribute in bytes: a limit of ours.
