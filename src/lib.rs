@@ -13,10 +13,11 @@
 //! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
 //! are the shells that move bytes.
 
-pub mod names;
-pub mod transport;
+pub mod apply;
 pub mod facts;
+pub mod names;
 pub mod plan;
 pub mod resource;
 pub mod secrets;
-pub mod apply;
+pub mod transport;
+pub mod ui;
