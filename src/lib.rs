@@ -21,3 +21,4 @@ pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
+pub mod cli;
