@@ -14,5 +14,12 @@
 //! are the shells that move bytes.
 
 pub mod inventory;
+pub mod apply;
+pub mod facts;
 pub mod names;
+pub mod plan;
+pub mod resource;
+pub mod secrets;
 pub mod transport;
+pub mod ui;
+pub mod cli;
