@@ -14,10 +14,12 @@
 //! are the shells that move bytes.
 
 pub mod inventory;
-pub mod names;
-pub mod transport;
+pub mod apply;
 pub mod facts;
+pub mod names;
 pub mod plan;
 pub mod resource;
 pub mod secrets;
-pub mod apply;
+pub mod transport;
+pub mod ui;
+pub mod cli;
