@@ -22,4 +22,6 @@ pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
+pub mod barclamp;
 pub mod cli;
+pub mod distro;
