@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::barclamp::BarclampArguments;
 use super::completions::CompletionsArguments;
 use super::man::ManArguments;
 use crate::ui::ColorChoice;
@@ -47,6 +48,8 @@ pub struct GlobalArguments {
 /// What hactl can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Look at barclamps, begin one, test one
+    Barclamp(BarclampArguments),
     /// Write a completion script for a shell
     Completions(CompletionsArguments),
     /// Write the manual pages

@@ -4,6 +4,7 @@
 //! [`ExitCode`]s. The stages of the pipeline know nothing of all this.
 
 mod arguments;
+mod barclamp;
 mod completions;
 mod confirm;
 mod console;
