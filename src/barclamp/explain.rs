@@ -48,6 +48,7 @@ pub(super) fn explain(schema: &Schema, error: &ValidationError<'_>, mistakes: &m
                 last.help = Some(format!("did you mean `{close}`?"));
             }
         }
+        Kind::Pattern { .. } => push(mistakes, "bad-value", format!("{} is not written as it must be", found(error.instance().as_ref()))),
         Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
             push(mistakes, "bad-value", format!("{} is not what belongs here", found(error.instance().as_ref())));
         }

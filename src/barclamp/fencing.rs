@@ -145,6 +145,7 @@ impl Fencing {
             Ok(builder.fencing)
         } else {
             builder.mistakes.sort();
+            builder.mistakes.dedup();
             Err(builder.mistakes)
         }
     }
