@@ -129,11 +129,12 @@ pub enum Action {
         /// On or off.
         on: bool,
     },
-    /// Apply one patch to the CIB.
+    /// Bring the CIB to this configuration by one patch, made against the live CIB that the guard names and
+    /// conditional on its version: while the guard holds, it consists of exactly these changes.
     PatchCib {
-        /// The patchset, secrets as markers.
-        patch: String,
-        /// Operations in it, in words, for people.
+        /// The wanted `<cib>`, secrets as markers.
+        desired: String,
+        /// The changes in words, for people; secrets masked.
         changes: Vec<String>,
     },
     /// Move what Pacemaker runs on a node elsewhere (on), or let it come back (off).

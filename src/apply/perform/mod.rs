@@ -1,0 +1,11 @@
+//! One file per family of actions: how each is carried out on a node.
+
+mod cluster;
+mod dispatch;
+mod files;
+mod kernel;
+mod packages;
+mod secrets;
+mod units;
+
+pub(super) use dispatch::perform;
