@@ -13,5 +13,6 @@
 //! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
 //! are the shells that move bytes.
 
+pub mod corosync;
 pub mod names;
 pub mod transport;
