@@ -14,6 +14,7 @@
 //! are the shells that move bytes.
 
 pub mod corosync;
+pub mod inventory;
 pub mod names;
 pub mod transport;
 pub mod facts;
