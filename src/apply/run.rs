@@ -46,6 +46,11 @@ impl StepError {
         Self { reason: reason.into(), advice: advice.into(), kind: FailureKind::Failed }
     }
 
+    /// Something that must be so before a change is not so, and what to do about it.
+    pub fn guarded(reason: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { reason: reason.into(), advice: advice.into(), kind: FailureKind::Guard }
+    }
+
     /// A guard that does not hold.
     pub fn guard(reason: impl Into<String>) -> Self {
         Self {

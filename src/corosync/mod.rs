@@ -10,6 +10,7 @@ mod conf;
 mod flat;
 mod links;
 mod parse;
+mod pending;
 mod quorum;
 mod rules;
 mod tree;
@@ -19,6 +20,7 @@ pub use cmap::{Cmap, CmapError, Difference, parse_cmap, quorum_matches, running_
 pub use conf::{CorosyncConf, Interface, NodeEntry, QuorumConf, QuorumDevice, Transport};
 pub use links::{LinkState, LinkStatus, NodeLink, NodeLinks, PeerLink, parse_link_status, parse_node_status};
 pub use parse::{MAX_CONF_BYTES, MAX_DEPTH, MAX_LINE_BYTES, ParseError, ParseErrorKind};
+pub use pending::classify_running;
 pub use quorum::{Member, QuorumStatus, StatusError, parse_quorum_status};
 pub use rules::Version;
 pub use tree::{Entry, Section};

@@ -1,7 +1,8 @@
 //! The closed set of things that hactl can do to a node: what is printed is what is executed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -122,6 +123,15 @@ pub enum Action {
         /// Its value.
         value: String,
     },
+    /// See that datagrams pass between the nodes on every link, before anything is changed.
+    CheckLinks {
+        /// Nodes whose corosync does not run, so that its ports can be listened on.
+        listeners: Vec<NodeName>,
+        /// Every node's addresses, link 0 first.
+        addresses: BTreeMap<NodeName, Vec<IpAddr>>,
+        /// corosync's UDP port on each link.
+        ports: Vec<u16>,
+    },
     /// `corosync-cfgtool -R`: every node of the cluster reads its corosync.conf again.
     ReloadCorosync,
     /// Pacemaker leaves all resources as they are (on) or manages them again (off).
@@ -198,6 +208,9 @@ impl fmt::Display for Action {
             Self::CopySecret { path, from } => write!(f, "copy {path} from {from}"),
             Self::LoadModule { name } => write!(f, "load kernel module {name}"),
             Self::SetSysctl { key, value } => write!(f, "set {key} = {value}"),
+            Self::CheckLinks { addresses, ports, .. } => {
+                write!(f, "check {} links between {} nodes", ports.len(), addresses.len())
+            }
             Self::ReloadCorosync => f.write_str("reload corosync on all nodes"),
             Self::Maintenance { on: true } => f.write_str("maintenance mode on (resources keep running unmanaged)"),
             Self::Maintenance { on: false } => f.write_str("maintenance mode off"),

@@ -7,6 +7,7 @@ mod action;
 mod build;
 mod check;
 mod document;
+pub mod preflight;
 mod step;
 
 pub use action::{Action, UnitVerb};

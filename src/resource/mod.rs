@@ -4,10 +4,12 @@
 
 mod change;
 mod context;
+mod corosync;
 mod file;
 mod hosts;
 mod id;
 mod kernel;
+mod link_check;
 mod managed;
 mod packages;
 mod shared_secret;
@@ -15,10 +17,12 @@ mod unit;
 
 pub use change::{Change, Steps};
 pub use context::DiffContext;
+pub use corosync::CorosyncConfig;
 pub use file::ManagedFile;
 pub use hosts::{HostsBlock, HostsEntry};
 pub use id::ResourceId;
 pub use kernel::{KernelModule, Sysctl};
+pub use link_check::LinkCheck;
 pub use managed::Resource;
 pub use packages::Packages;
 pub use shared_secret::SharedSecret;

@@ -1,6 +1,6 @@
 //! From an action to the function that carries it out. The action decides everything; nothing here chooses.
 
-use super::{cluster, files, kernel, packages, secrets, units};
+use super::{cluster, files, kernel, links, packages, secrets, units};
 use crate::apply::LedgerStore;
 use crate::apply::run::{Run, StepError};
 use crate::plan::{Action, Step};
@@ -22,6 +22,7 @@ pub(in crate::apply) async fn perform(step: &Step, run: &Run, ledger: &mut Ledge
         Action::CopySecret { path, from } => secrets::copy(step, run, ledger, path, from).await,
         Action::LoadModule { name } => kernel::load_module(step, run, name).await,
         Action::SetSysctl { key, value } => kernel::set_sysctl(step, run, key, value).await,
+        Action::CheckLinks { listeners, addresses, ports } => links::check(run, listeners, addresses, ports).await,
         Action::ReloadCorosync => cluster::reload_corosync(step, run).await,
         Action::Maintenance { on } => cluster::maintenance(step, run, *on).await,
         Action::Standby { target, on } => cluster::standby(step, run, target, *on).await,

@@ -4,6 +4,7 @@ mod cluster;
 mod dispatch;
 mod files;
 mod kernel;
+mod links;
 mod packages;
 mod secrets;
 mod units;

@@ -26,14 +26,14 @@ fn apt(argv: &[&str]) -> Command {
     Command::new(quiet.iter().chain(argv).copied()).timeout(PACKAGES_TIMEOUT)
 }
 
-fn apt_get<'a>(verb: &[&'a str], packages: impl IntoIterator<Item = &'a str>) -> Command {
+fn apt_get<'a>(verb: &[&str], packages: impl IntoIterator<Item = &'a str>) -> Command {
     let wait = format!("DPkg::Lock::Timeout={LOCK_WAIT_S}");
     let mut argv = vec!["apt-get", "-q", "-y", "-o", &wait, "-o", "Dpkg::Options::=--force-confdef"];
     argv.extend(["-o", "Dpkg::Options::=--force-confold"]);
     argv.extend(verb);
     argv.push("--");
-    argv.extend(packages);
-    apt(&argv)
+    let packages: Vec<&str> = packages.into_iter().collect();
+    apt(&[argv.as_slice(), packages.as_slice()].concat())
 }
 
 /// Carries out [`crate::plan::Action::InstallPackages`].
