@@ -9,6 +9,7 @@ mod node;
 mod process;
 mod quote;
 mod session;
+mod ssh;
 mod sudo;
 
 pub use command::{
@@ -19,4 +20,9 @@ pub use fleet::Fleet;
 pub use local::LocalTransport;
 pub use node::{Session, Transport};
 pub use quote::{QuoteError, quote};
+pub use ssh::{
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEPALIVE_INTERVAL, DEFAULT_KEEPALIVE_MISSES, DEFAULT_LOGIN_TIMEOUT,
+    DEFAULT_PORT, HopError, HopSettings, NoPassphrase, PassphraseFromEnv, PassphraseSource, SshContext,
+    SshSettings, SshTransport,
+};
 pub use sudo::Sudo;
