@@ -22,3 +22,7 @@ pub mod plan;
 pub mod resource;
 pub mod secrets;
 pub mod apply;
+pub mod discovery;
+pub mod facts;
+pub mod names;
+pub mod transport;
