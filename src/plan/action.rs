@@ -156,6 +156,8 @@ pub enum Action {
     },
     /// Forget what hactl recorded on the node.
     ForgetLedger,
+    /// Have Pacemaker stop every resource of the cluster.
+    StopAllResources,
     /// Remove the state that Pacemaker and corosync keep on disk.
     RemoveClusterState,
     /// Wait for a condition.
@@ -218,6 +220,7 @@ impl fmt::Display for Action {
             Self::Standby { target, on: true } => write!(f, "standby {target}"),
             Self::Standby { target, on: false } => write!(f, "unstandby {target}"),
             Self::ForgetLedger => f.write_str("forget what hactl recorded"),
+            Self::StopAllResources => f.write_str("stop every resource of the cluster"),
             Self::RemoveClusterState => f.write_str("remove the state of corosync and Pacemaker"),
             Self::Wait { until, limit_s } => write!(f, "wait until {until} (at most {limit_s} s)"),
         }

@@ -3,6 +3,7 @@
 //! In: what is wanted, and what was observed. Out: a [`Change`]. Never touches a node.
 
 mod change;
+mod cib;
 mod context;
 mod corosync;
 mod file;
@@ -13,9 +14,11 @@ mod link_check;
 mod managed;
 mod packages;
 mod shared_secret;
+mod teardown;
 mod unit;
 
 pub use change::{Change, Steps};
+pub use cib::CibConfig;
 pub use context::DiffContext;
 pub use corosync::CorosyncConfig;
 pub use file::ManagedFile;
@@ -26,4 +29,5 @@ pub use link_check::LinkCheck;
 pub use managed::Resource;
 pub use packages::Packages;
 pub use shared_secret::SharedSecret;
+pub use teardown::Teardown;
 pub use unit::{BootState, RunState, Unit};

@@ -9,7 +9,7 @@ use crate::plan::{Action, Step};
 ///
 /// # Errors
 /// What came back from the node, and what to do next.
-pub(in crate::apply) async fn perform(step: &Step, run: &Run, ledger: &mut LedgerStore) -> Result<(), StepError> {
+pub(in super::super) async fn perform(step: &Step, run: &Run, ledger: &mut LedgerStore) -> Result<(), StepError> {
     match &step.action {
         Action::InstallPackages { packages, keep_stopped } => {
             packages::install(step, run, ledger, packages, keep_stopped).await
@@ -27,6 +27,7 @@ pub(in crate::apply) async fn perform(step: &Step, run: &Run, ledger: &mut Ledge
         Action::Maintenance { on } => cluster::maintenance(step, run, *on).await,
         Action::Standby { target, on } => cluster::standby(step, run, target, *on).await,
         Action::PatchCib { desired, .. } => cluster::patch_cib(step, run, desired).await,
+        Action::StopAllResources => cluster::stop_all(step, run).await,
         Action::RemoveClusterState => cluster::remove_state(step, run).await,
         Action::ForgetLedger => files::forget_ledger(step, run).await,
         // The executor waits without the node's mutex and never comes here with one.
