@@ -13,6 +13,21 @@
 //! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
 //! are the shells that move bytes.
 
+pub mod corosync;
 pub mod inventory;
 pub mod names;
 pub mod transport;
+pub mod apply;
+pub mod facts;
+pub mod names;
+pub mod plan;
+pub mod resource;
+pub mod secrets;
+pub mod apply;
+pub mod discovery;
+pub mod facts;
+pub mod names;
+pub mod transport;
+pub mod transport;
+pub mod ui;
+pub mod cli;
