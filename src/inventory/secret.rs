@@ -1,6 +1,7 @@
-//! Secrets as references, and how they become bytes.
+//! Secrets as references: what the inventory says instead of a password.
 //!
-//! In: a reference from the inventory. Out: a value that is never printed. Never logs, never stores.
+//! In: what was decoded. Out: references that may be printed, stored and compared. Never holds a secret itself:
+//! that is [`SecretResolver`](super::SecretResolver)'s work.
 
 use camino::Utf8PathBuf;
 use serde::ser::SerializeMap;
@@ -9,6 +10,10 @@ use serde_json::Value;
 
 /// Bytes of randomness of a generated secret unless the inventory says otherwise.
 pub const DEFAULT_GENERATED_BYTES: u16 = 32;
+/// Fewest bytes of randomness of a generated secret.
+pub const MIN_GENERATED_BYTES: u16 = 16;
+/// Most bytes of randomness of a generated secret.
+pub const MAX_GENERATED_BYTES: u16 = 1024;
 
 /// Where a secret comes from. The reference may be printed; what it stands for may not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,8 +53,9 @@ impl SecretRef {
             "generated" => match value {
                 Value::Bool(true) => Some(Self::Generated { bytes: DEFAULT_GENERATED_BYTES }),
                 Value::Number(bytes) => {
-                    let bytes =
-                        u16::try_from(bytes.as_u64()?).ok().filter(|bytes| (16..=1024).contains(bytes))?;
+                    let bytes = u16::try_from(bytes.as_u64()?)
+                        .ok()
+                        .filter(|bytes| (MIN_GENERATED_BYTES..=MAX_GENERATED_BYTES).contains(bytes))?;
                     Some(Self::Generated { bytes })
                 }
                 _ => None,
