@@ -3,21 +3,21 @@
 use camino::Utf8PathBuf;
 
 use super::carry_out::{Manner, carry_out};
-use super::inventory_args::InventoryArguments;
-use super::nodes::NodeArguments;
+use super::InventoryArgs;
+use super::nodes::NodeArgs;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArguments, confirm, saved_plan};
+use super::{CommandError, Console, ExitCode, GlobalArgs, confirm, saved_plan};
 
 /// Arguments of `hactl apply`.
 #[derive(Debug, clap::Args)]
-pub struct ApplyArguments {
+pub struct ApplyArgs {
     /// Carry out this plan, saved by `hactl plan --output`, if it is still what is needed
     #[arg(value_name = "PLAN")]
     plan: Option<Utf8PathBuf>,
     #[command(flatten)]
-    inventory: InventoryArguments,
+    inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArguments,
+    nodes: NodeArgs,
     /// Do not ask (overrides no refusal)
     #[arg(short, long)]
     yes: bool,
@@ -38,9 +38,9 @@ const QUESTION: &str = "Carry out this plan?";
 /// The inventory or the saved plan is wrong or stale, a node cannot be asked, another run is at work, the plan is
 /// blocked, or the answer is no.
 pub(super) async fn run(
-    arguments: &ApplyArguments,
+    arguments: &ApplyArgs,
     console: &Console,
-    global: &GlobalArguments,
+    global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
     confirm::answerable(console, arguments.yes, arguments.inventory.reads_stdin())?;
     let saved = arguments.plan.as_deref().map(saved_plan::load).transpose()?;

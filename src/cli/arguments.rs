@@ -3,8 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::completions::CompletionsArguments;
-use super::man::ManArguments;
+use super::completions::CompletionsArgs;
+use super::man::ManArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -20,7 +20,7 @@ error, 4 node not reachable, 5 blocked, 6 stale plan, 7 locked, 8 not verified, 
 pub struct Arguments {
     /// Flags of every verb.
     #[command(flatten)]
-    pub global: GlobalArguments,
+    pub global: GlobalArgs,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -29,7 +29,7 @@ pub struct Arguments {
 /// Flags that every verb has.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Common flags")]
-pub struct GlobalArguments {
+pub struct GlobalArgs {
     /// When to use colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
     pub color: ColorChoice,
@@ -48,7 +48,7 @@ pub struct GlobalArguments {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Write a completion script for a shell
-    Completions(CompletionsArguments),
+    Completions(CompletionsArgs),
     /// Write the manual pages
-    Man(ManArguments),
+    Man(ManArgs),
 }

@@ -13,7 +13,7 @@ mod interrupt;
 mod man;
 mod run;
 
-pub use arguments::{Arguments, GlobalArguments, Verb};
+pub use arguments::{Arguments, GlobalArgs, Verb};
 pub use console::Console;
 pub use error::CommandError;
 pub use exit::ExitCode;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
-use super::inventory_args::InventoryArguments;
-use super::nodes::NodeArguments;
-use super::{CommandError, Console, GlobalArguments, log};
+use super::InventoryArgs;
+use super::nodes::NodeArgs;
+use super::{CommandError, Console, GlobalArgs, log};
 use crate::apply::EventSink;
 use crate::names::{ClusterName, NodeName};
 use crate::pipeline::{PipelineError, Session};
@@ -32,12 +32,12 @@ impl Opened {
     /// The inventory is wrong, or the connections cannot be tried at all.
     pub(super) async fn open(
         verb: &str,
-        inventory: &InventoryArguments,
-        nodes: &NodeArguments,
+        inventory: &InventoryArgs,
+        nodes: &NodeArgs,
         console: &Console,
-        global: &GlobalArguments,
+        global: &GlobalArgs,
     ) -> Result<Self, CommandError> {
-        let loaded = inventory.load(console)?;
+        let loaded = inventory.load_for(console)?;
         let log = log::path(global, verb)?;
         let progress = console.progress();
         let events = Arc::clone(&progress) as Arc<dyn EventSink>;

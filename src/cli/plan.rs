@@ -2,19 +2,19 @@
 
 use camino::Utf8PathBuf;
 
-use super::inventory_args::InventoryArguments;
-use super::nodes::NodeArguments;
+use super::InventoryArgs;
+use super::nodes::NodeArgs;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArguments, saved_plan};
+use super::{CommandError, Console, ExitCode, GlobalArgs, saved_plan};
 use crate::plan::Plan;
 
 /// Arguments of `hactl plan`.
 #[derive(Debug, clap::Args)]
-pub struct PlanArguments {
+pub struct PlanArgs {
     #[command(flatten)]
-    inventory: InventoryArguments,
+    inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArguments,
+    nodes: NodeArgs,
     /// Save the plan for `hactl apply FILE`
     #[arg(short, long, value_name = "FILE")]
     output: Option<Utf8PathBuf>,
@@ -31,9 +31,9 @@ pub struct PlanArguments {
 /// # Errors
 /// The inventory is wrong, a node cannot be asked, or the plan cannot be written.
 pub(super) async fn run(
-    arguments: &PlanArguments,
+    arguments: &PlanArgs,
     console: &Console,
-    global: &GlobalArguments,
+    global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
     let mut opened = Opened::open("plan", &arguments.inventory, &arguments.nodes, console, global).await?;
     let plan = opened.session.plan().await.map_err(|error| opened.failed(error))?;
