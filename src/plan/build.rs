@@ -63,6 +63,7 @@ pub fn build(
             }
         }
         let context = DiffContext { facts, secrets, pending: &pending };
+        plan.notes.extend(resource.notes(&context));
         let change = resource.diff(&context);
         let tail = match change {
             Ok(Change::None) => before,

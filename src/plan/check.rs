@@ -45,6 +45,13 @@ pub enum Check {
     },
     /// Pacemaker has nothing left to do.
     Settled,
+    /// No resource runs, fence devices apart.
+    AllStopped,
+    /// Pacemaker leaves resources alone (or manages them).
+    Maintenance {
+        /// On or off.
+        on: bool,
+    },
     /// These resources run, managed and without failure.
     Running {
         /// Their ids.
@@ -68,6 +75,9 @@ impl fmt::Display for Check {
             Self::Membership { nodes } => write!(f, "corosync is quorate with {}", names(nodes)),
             Self::Online { nodes } => write!(f, "Pacemaker has {} online", names(nodes)),
             Self::Settled => f.write_str("Pacemaker has nothing left to do"),
+            Self::AllStopped => f.write_str("all resources are stopped"),
+            Self::Maintenance { on: true } => f.write_str("maintenance mode is on"),
+            Self::Maintenance { on: false } => f.write_str("maintenance mode is off"),
             Self::Running { resources } => write!(f, "{} run", resources.join(", ")),
         }
     }
