@@ -13,13 +13,16 @@
 //! Everything between [`facts`] and [`plan`] is pure; `transport`, `discovery`, `apply` and `lab`
 //! are the shells that move bytes.
 
-pub mod inventory;
 pub mod apply;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
 pub mod discovery;
 pub mod facts;
+pub mod inventory;
+pub mod apply;
+pub mod facts;
+pub mod names;
 pub mod names;
 pub mod pipeline;
 pub mod plan;
