@@ -89,3 +89,112 @@ fn seen_digest(node: &NodeFacts, path: &camino::Utf8Path) -> Option<Option<crate
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::*;
+    use crate::facts::{Digest, Fact, FileState, LEDGER_FORMAT, NodeOutcome, OwnedFile};
+    use crate::names::NodeName;
+    use crate::plan::{Check, Guard, PLAN_FORMAT, Risk, StepId};
+
+    const PATH: &str = "/etc/corosync/corosync.conf";
+
+    fn unknown<T>() -> Fact<T> {
+        Fact::Unknown("not asked".to_owned())
+    }
+
+    /// A node on which the file has this content, and where hactl recorded that it left that one.
+    fn facts(now: Option<&str>, left: Option<&str>) -> FleetFacts {
+        let path = Utf8PathBuf::from(PATH);
+        let mut ledger = Ledger { format: LEDGER_FORMAT, cluster: "web".to_owned(), ..Ledger::default() };
+        if let Some(left) = left {
+            let digest = Some(Digest::of(left.as_bytes()));
+            ledger.files.insert(path.clone(), OwnedFile { digest, backup: None });
+        }
+        let state = now.map(|text| FileState {
+            digest: Digest::of(text.as_bytes()),
+            mode: 0o644,
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            modified_us: 0,
+            text: None,
+        });
+        let node = NodeFacts {
+            hostname: unknown(),
+            os: unknown(),
+            kernel: unknown(),
+            hardware: unknown(),
+            links: unknown(),
+            clock: unknown(),
+            space: unknown(),
+            package_manager: unknown(),
+            block_devices: unknown(),
+            ledger: Fact::Known(ledger),
+            observed: [(Query::File { path, text: true }, Observation::File(state))].into(),
+        };
+        let name = NodeName::new("alpha").unwrap();
+        FleetFacts { nodes: [(name, NodeOutcome::Answered(Box::new(node)))].into() }
+    }
+
+    fn plan() -> Plan {
+        let node = NodeName::new("alpha").unwrap();
+        let resource = ResourceId::on_node("file", PATH, &node);
+        let step = Step {
+            id: StepId::new(&resource, "replace", &node),
+            resource: resource.clone(),
+            node,
+            action: Action::ReplaceFile {
+                path: PATH.into(),
+                content: "wanted".to_owned(),
+                mode: 0o644,
+                owner: "root".to_owned(),
+                group: "root".to_owned(),
+                validate: None,
+                shared: false,
+            },
+            guard: Guard::Always,
+            risk: Risk::Safe,
+            after: Vec::new(),
+            proof: Check::Done,
+        };
+        Plan {
+            format: PLAN_FORMAT,
+            hactl: "0.1.0".to_owned(),
+            inventory: Digest::of(b""),
+            changes: vec![ResourceChange { resource, summary: "change".to_owned(), diff: String::new() }],
+            steps: vec![step],
+            blocked: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn found(now: Option<&str>, left: Option<&str>) -> Vec<Origin> {
+        let plan = plan();
+        origins(&plan, &facts(now, left)).into_keys().collect()
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_hactl_left_it_was_changed_on_the_node() {
+        assert_eq!(found(Some("edited"), Some("left")), [Origin::OnTheNode]);
+        assert_eq!(found(None, Some("left")), [Origin::OnTheNode], "removed");
+    }
+
+    #[test]
+    fn a_file_that_is_as_hactl_left_it_is_wanted_otherwise() {
+        assert_eq!(found(Some("left"), Some("left")), [Origin::Inventory]);
+    }
+
+    #[test]
+    fn a_file_that_hactl_never_wrote_is_not_applied_yet() {
+        assert_eq!(found(Some("theirs"), None), [Origin::NeverApplied]);
+    }
+
+    #[test]
+    fn a_node_that_tells_nothing_leaves_it_unclear() {
+        let plan = plan();
+        let groups = origins(&plan, &FleetFacts::default());
+        assert_eq!(groups.into_keys().collect::<Vec<_>>(), [Origin::Unclear]);
+    }
+}
