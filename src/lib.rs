@@ -13,6 +13,7 @@
 //! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
 //! are the shells that move bytes.
 
+pub mod cib;
 pub mod corosync;
 pub mod names;
 pub mod transport;
