@@ -15,6 +15,7 @@
 
 pub mod apply;
 pub mod cli;
+pub mod cib;
 pub mod corosync;
 pub mod desired;
 pub mod discovery;
