@@ -13,5 +13,7 @@
 //! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
 //! are the shells that move bytes.
 
+pub mod cli;
+pub mod lab;
 pub mod names;
 pub mod transport;

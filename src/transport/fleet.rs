@@ -15,7 +15,9 @@ pub struct Fleet {
 impl Fleet {
     /// A fleet of these transports; a later one replaces an earlier one of the same node.
     pub fn new(transports: impl IntoIterator<Item = Arc<dyn Transport>>) -> Self {
-        Self { nodes: transports.into_iter().map(|transport| (transport.node().clone(), transport)).collect() }
+        Self {
+            nodes: transports.into_iter().map(|transport| (transport.node().clone(), transport)).collect(),
+        }
     }
 
     /// The way to this node, if it belongs to the run.
