@@ -14,16 +14,14 @@
 //! are the shells that move bytes.
 
 pub mod apply;
-pub mod cli;
 pub mod cib;
+pub mod cli;
 pub mod corosync;
 pub mod desired;
 pub mod discovery;
 pub mod facts;
 pub mod inventory;
-pub mod apply;
-pub mod facts;
-pub mod names;
+pub mod lab;
 pub mod names;
 pub mod pipeline;
 pub mod plan;

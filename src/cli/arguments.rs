@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::completions::CompletionsArgs;
+use super::lab::LabArgs;
 use super::man::ManArgs;
 use crate::ui::ColorChoice;
 
@@ -47,6 +48,8 @@ pub struct GlobalArgs {
 /// What hactl can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Real nodes on this machine, to try things with
+    Lab(LabArgs),
     /// Write a completion script for a shell
     Completions(CompletionsArgs),
     /// Write the manual pages

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ExitCode;
 use crate::apply::{FailureKind, LockError, Outcome};
+use crate::lab::LabError;
 use crate::pipeline::PipelineError;
 use crate::transport::TransportError;
 use crate::ui::Theme;
@@ -163,6 +164,17 @@ pub(super) fn outcome_code(outcome: &Outcome) -> ExitCode {
 impl From<TransportError> for CommandError {
     fn from(error: TransportError) -> Self {
         Self::new(transport_code(&error), chain(&error))
+    }
+}
+
+impl From<LabError> for CommandError {
+    fn from(error: LabError) -> Self {
+        let code = match error.exit_code() {
+            3 => ExitCode::Usage,
+            7 => ExitCode::Locked,
+            _ => ExitCode::Failed,
+        };
+        Self::new(code, chain(&error))
     }
 }
 

@@ -10,6 +10,7 @@ mod console;
 mod error;
 mod exit;
 mod interrupt;
+mod lab;
 mod man;
 mod run;
 
