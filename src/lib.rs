@@ -14,17 +14,14 @@
 //! are the shells that move bytes.
 
 pub mod apply;
+pub mod cib;
 pub mod cli;
 pub mod corosync;
-pub mod desired;
 pub mod discovery;
+pub mod distro;
 pub mod facts;
 pub mod inventory;
-pub mod apply;
-pub mod facts;
 pub mod names;
-pub mod names;
-pub mod pipeline;
 pub mod plan;
 pub mod resource;
 pub mod secrets;

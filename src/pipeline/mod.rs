@@ -4,11 +4,14 @@
 
 mod connect;
 mod error;
+mod open;
 mod options;
+mod prepare;
 mod selector;
 mod session;
 
 pub use error::PipelineError;
 pub use options::Options;
+pub use prepare::Prepared;
 pub use selector::{NodeSelector, SelectorError};
 pub use session::Session;

@@ -294,10 +294,7 @@ impl<'a> PlanView<'a> {
             Guard::File { path, digest: Some(digest) } => {
                 lines.push(format!("only if {path} still has digest {}", digest.short()));
             }
-            Guard::Cib { admin_epoch, epoch } => {
-                lines.push(format!("only if the CIB is still at {admin_epoch}.{epoch}"));
-            }
-            Guard::CibPristine => lines.push("only if nobody has configured anything in the CIB".to_owned()),
+            Guard::Cib { .. } => lines.push("only if nobody has changed the CIB since".to_owned()),
         }
         if step.proof != Check::Done {
             lines.push(format!("proof: {}", step.proof));
