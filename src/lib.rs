@@ -14,16 +14,20 @@
 //! are the shells that move bytes.
 
 pub mod apply;
+pub mod barclamp;
 pub mod cib;
 pub mod cli;
 pub mod corosync;
+pub mod desired;
 pub mod discovery;
 pub mod distro;
 pub mod facts;
 pub mod inventory;
 pub mod names;
+pub mod pipeline;
 pub mod plan;
 pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
+pub mod verify;

@@ -9,6 +9,7 @@ mod options;
 mod prepare;
 mod selector;
 mod session;
+mod verify;
 
 pub use error::PipelineError;
 pub use options::Options;

@@ -1,6 +1,6 @@
 //! From a loaded inventory to an open session: everything offline first, then the connections, then the facts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,9 +11,7 @@ use crate::barclamp::Registry;
 use crate::discovery;
 use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
 use crate::inventory::{Loaded, Node};
-use crate::names::NodeName;
 use crate::plan::preflight;
-use crate::transport::{Fleet, Transport, TransportError};
 
 impl Session {
     /// Checks everything that can be checked offline, then connects to the nodes and learns what is always learned.
@@ -35,7 +33,7 @@ impl Session {
             .filter(|cluster| cluster.nodes.keys().any(|node| selected.contains(node)))
             .flat_map(|cluster| cluster.nodes.values())
             .collect();
-        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options)?;
+        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options);
         let mut session = Self {
             inventory,
             digest,
@@ -69,24 +67,4 @@ impl Session {
         }
         self.events.emit(Event::PhaseFinished { phase: Phase::Discover, took: began.elapsed() });
     }
-}
-
-/// Nodes by whether there is a way to them at all.
-pub(super) type Ways = (Fleet, BTreeMap<NodeName, TransportError>);
-
-/// Divides what could be set up from what could not.
-pub(super) fn divide(
-    ways: BTreeMap<NodeName, Result<Arc<dyn Transport>, TransportError>>,
-) -> Ways {
-    let mut unusable = BTreeMap::new();
-    let mut usable = Vec::new();
-    for (node, way) in ways {
-        match way {
-            Ok(transport) => usable.push(transport),
-            Err(error) => {
-                unusable.insert(node, error);
-            }
-        }
-    }
-    (Fleet::new(usable), unusable)
 }

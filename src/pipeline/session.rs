@@ -100,7 +100,7 @@ impl Session {
             match desired::view(cluster, &self.facts, attributes) {
                 Ok(view) => {
                     let desired =
-                        desired::resources(cluster, &view, &self.registry).map_err(PipelineError::Barclamps)?;
+                        desired::resources(&view, &self.registry).map_err(PipelineError::Barclamps)?;
                     wanted.extend(desired.resources);
                     notes.extend(desired.notes);
                 }
