@@ -15,9 +15,7 @@
 
 pub mod apply;
 pub mod barclamp;
-pub mod cib;
 pub mod cli;
-pub mod cib;
 pub mod corosync;
 pub mod desired;
 pub mod discovery;
