@@ -1,3 +1,7 @@
 //! The `hactl` executable: arguments -> command -> exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hactl::cli::main(std::env::args_os()).into()
+}

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::stream::{self, StreamExt as _};
 
 use super::base;
-use super::batch::{self, Batch, Observations};
+use super::batch::{self, Batch};
 use super::clock::Exchange;
 use super::frames::{self, Reply};
 use super::probe::{Answer, ProbeError, brief};
 use super::script::{self, Boundary, Question};
-use crate::facts::{ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Query};
+use crate::facts::{ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Observation, Query};
 use crate::names::NodeName;
 use crate::transport::{Command, Fleet, Output, Secrecy, Transport, TransportError};
 
@@ -32,18 +32,19 @@ const ALONE_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 /// How many questions are asked at a time when they are asked alone; sshd allows ten sessions by default.
 const ALONE_PARALLEL: usize = 4;
 
-/// Learns the base facts of every node of the fleet, `parallel` nodes at a time. Nodes that could not even be
-/// connected to are taken over as they are.
+/// Learns the base facts of every node of the fleet, and the answers to these queries in the same round trip,
+/// `parallel` nodes at a time. Nodes that could not even be connected to are taken over as they are.
 pub async fn discover(
     fleet: &Fleet,
     unreachable: &BTreeMap<NodeName, TransportError>,
+    queries: &BTreeSet<Query>,
     parallel: usize,
 ) -> FleetFacts {
     let failed = unreachable.iter().map(|(node, error)| (node.clone(), NodeOutcome::Failed(error.clone())));
     let mut nodes: BTreeMap<NodeName, NodeOutcome> = failed.collect();
     let asked: Vec<_> = fleet.iter().map(|(node, transport)| (node.clone(), Arc::clone(transport))).collect();
     let mut answers = stream::iter(asked)
-        .map(|(node, transport)| async move { (node, base_facts(transport.as_ref()).await) })
+        .map(|(node, transport)| async move { (node, base_facts(transport.as_ref(), queries).await) })
         .buffer_unordered(parallel.max(1));
     while let Some((node, facts)) = answers.next().await {
         let outcome = match facts {
@@ -72,7 +73,7 @@ pub async fn observe(
     let mut answers =
         stream::iter(asked)
             .map(|(node, transport, queries)| async move {
-                (node, observations(transport.as_ref(), &queries).await)
+                (node, ask(transport.as_ref(), &queries).await)
             })
             .buffer_unordered(parallel.max(1));
     while let Some((node, seen)) = answers.next().await {
@@ -84,23 +85,40 @@ pub async fn observe(
     }
 }
 
-async fn base_facts(transport: &dyn Transport) -> Result<NodeFacts, TransportError> {
-    let questions = base::questions();
-    let (replies, exchange) = ask(transport, &questions, Secrecy::Open).await?;
-    // `ask` gives one reply per question.
+async fn base_facts(transport: &dyn Transport, queries: &BTreeSet<Query>) -> Result<NodeFacts, TransportError> {
+    let base = base::questions();
+    let batches = batch::batches(queries);
+    let asked = base.len();
+    let questions: Vec<Question> = base.into_iter().chain(batches.iter().map(Batch::question)).collect();
+    let (mut replies, exchange) = gather(transport, &questions, secrecy(queries)).await?;
+    let observed = replies.split_off(asked.min(replies.len()));
+    // `gather` gives one reply per question.
     let replies = replies.try_into().map_err(|_| not_run(transport, "answers are missing".to_owned()))?;
-    Ok(base::facts(&replies, exchange))
+    let mut facts = base::facts(&replies, exchange);
+    facts.observed = read(&batches, &observed);
+    Ok(facts)
 }
 
-async fn observations(
+/// Answers these queries about one node.
+///
+/// # Errors
+/// The way there failed. A query that could not be answered is an unknown observation.
+pub async fn ask(
     transport: &dyn Transport,
     queries: &BTreeSet<Query>,
-) -> Result<Observations, TransportError> {
+) -> Result<BTreeMap<Query, Observation>, TransportError> {
     let batches = batch::batches(queries);
     let questions: Vec<Question> = batches.iter().map(Batch::question).collect();
-    let secrecy = if queries.iter().any(may_tell_a_secret) { Secrecy::Secret } else { Secrecy::Open };
-    let (replies, _) = ask(transport, &questions, secrecy).await?;
-    Ok(batches.iter().zip(&replies).flat_map(|(batch, reply)| batch.read(reply)).collect())
+    let (replies, _) = gather(transport, &questions, secrecy(queries)).await?;
+    Ok(read(&batches, &replies))
+}
+
+fn read(batches: &[Batch], replies: &[Reply]) -> BTreeMap<Query, Observation> {
+    batches.iter().zip(replies).flat_map(|(batch, reply)| batch.read(reply)).collect()
+}
+
+fn secrecy(queries: &BTreeSet<Query>) -> Secrecy {
+    if queries.iter().any(may_tell_a_secret) { Secrecy::Secret } else { Secrecy::Open }
 }
 
 /// Whether the answer must stay out of the log: texts of files, and the CIB with its passwords.
@@ -110,7 +128,7 @@ fn may_tell_a_secret(query: &Query) -> bool {
 
 /// Asks all questions in one round trip, one reply for each. When the script as a whole does not end or prints
 /// without end, because of one question that no limit on the node could stop, each is asked alone.
-async fn ask(
+async fn gather(
     transport: &dyn Transport,
     questions: &[Question],
     secrecy: Secrecy,

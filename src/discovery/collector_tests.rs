@@ -19,7 +19,7 @@ fn fleet(nodes: impl IntoIterator<Item = Local>) -> Fleet {
 /// What this machine tells about itself when `preamble` is put before the script.
 async fn facts_with(preamble: &str) -> NodeFacts {
     let node = Local { preamble: preamble.to_owned(), ..Local::new("here") };
-    let facts = discover(&fleet([node]), &BTreeMap::new(), 1).await;
+    let facts = discover(&fleet([node]), &BTreeMap::new(), &BTreeSet::new(), 1).await;
     facts.node(&name("here")).expect("it answers").clone()
 }
 
@@ -73,7 +73,7 @@ async fn a_probe_that_nothing_on_the_node_can_stop_is_left_out() {
         hurry: Some(Duration::from_secs(2)),
         ..Local::new("stuck")
     };
-    let facts = discover(&fleet([node]), &BTreeMap::new(), 1).await;
+    let facts = discover(&fleet([node]), &BTreeMap::new(), &BTreeSet::new(), 1).await;
     let facts = facts.node(&name("stuck")).expect("the rest answers");
     assert!(unknown(&facts.links).contains("did not finish"), "{:?}", facts.links);
     assert!(facts.kernel.known().is_some() && facts.block_devices.known().is_some());
@@ -89,7 +89,7 @@ async fn a_node_that_runs_something_else_has_failed() {
         reason: "refused".to_owned(),
     };
     let facts =
-        discover(&fleet([node, Local::new("here")]), &BTreeMap::from([(name("gone"), lost)]), 8).await;
+        discover(&fleet([node, Local::new("here")]), &BTreeMap::from([(name("gone"), lost)]), &BTreeSet::new(), 8).await;
     let failures: Vec<String> = facts.failures().map(|(_, error)| error.to_string()).collect();
     assert_eq!(
         failures,
@@ -104,7 +104,7 @@ async fn a_node_that_runs_something_else_has_failed() {
 /// The observations of this machine for these queries.
 async fn observe_here(queries: impl IntoIterator<Item = Query>) -> NodeFacts {
     let fleet = fleet([Local::new("here")]);
-    let mut facts = discover(&fleet, &BTreeMap::new(), 1).await;
+    let mut facts = discover(&fleet, &BTreeMap::new(), &BTreeSet::new(), 1).await;
     let queries: BTreeSet<Query> = queries.into_iter().collect();
     observe(&fleet, &BTreeMap::from([(name("here"), queries)]), &mut facts, 1).await;
     facts.node(&name("here")).expect("it answers").clone()

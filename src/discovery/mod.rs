@@ -37,6 +37,6 @@ mod local;
 #[cfg(test)]
 mod properties;
 
-pub use collector::{discover, observe};
+pub use collector::{ask, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
 pub use probe::{Answer, Probe, ProbeError};

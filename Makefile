@@ -1,0 +1,32 @@
+# Thin: every target calls cargo, hactl or a script that can be run by hand as well.
+CARGO ?= cargo
+
+.PHONY: help build release test lint demo bench clean
+
+help:
+	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
+	@echo "make test   all tests that can run here; what cannot is named and counted as skipped"
+	@echo "make lint   formatting, clippy, licences and bans, documentation, lengths"
+	@echo "make bench  measurements, as ratios within one run"
+	@echo "make build  the debug executable; make release: the optimised one"
+
+build:
+	$(CARGO) build --locked
+
+release:
+	$(CARGO) build --locked --release
+
+test:
+	scripts/test.sh
+
+lint:
+	scripts/lint.sh
+
+demo:
+	scripts/demo.sh
+
+bench:
+	$(CARGO) bench --locked
+
+clean:
+	$(CARGO) clean

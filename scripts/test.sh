@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# All tests: with cargo-nextest where it is installed, otherwise with cargo's own runner. Arguments go to the runner.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo=${CARGO:-cargo}
+
+if "$cargo" nextest --version >/dev/null 2>&1; then
+    "$cargo" nextest run --locked --workspace --no-fail-fast "$@"
+    # nextest does not run the examples in documentation.
+    "$cargo" test --locked --workspace --doc --quiet
+else
+    echo "cargo-nextest is not installed: using cargo test" >&2
+    "$cargo" test --locked --workspace --no-fail-fast "$@"
+fi

@@ -1,0 +1,54 @@
+//! The arguments of `hactl`: the verbs and the flags that all of them have.
+
+use camino::Utf8PathBuf;
+use clap::{ArgAction, Parser, Subcommand};
+
+use super::completions::CompletionsArguments;
+use super::man::ManArguments;
+use crate::ui::ColorChoice;
+
+/// What stands below the verbs in `hactl --help`.
+const AFTER_HELP: &str = "Results go to stdout, everything else to stderr. \
+NO_COLOR, CI, TERM=dumb and a stdout that is no terminal are respected: no colour, one line per event.\n\n\
+Exit codes: 0 done or nothing to do, 1 failed, 2 differences (plan --detailed-exitcode, drift), 3 usage or inventory \
+error, 4 node not reachable, 5 blocked, 6 stale plan, 7 locked, 8 not verified, 130 interrupted.";
+
+/// Turns one YAML inventory into a running, fenced high-availability cluster
+#[derive(Debug, Parser)]
+#[command(name = "hactl", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb has.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Common flags")]
+pub struct GlobalArguments {
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
+    pub color: ColorChoice,
+    /// Tell more (-v: every step and what each node came to; -vv, -vvv: more in the log)
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Tell only results and problems
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Keep the log of every remote command in this file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub log: Option<Utf8PathBuf>,
+}
+
+/// What hactl can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write a completion script for a shell
+    Completions(CompletionsArguments),
+    /// Write the manual pages
+    Man(ManArguments),
+}

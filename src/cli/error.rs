@@ -1,0 +1,178 @@
+//! Why a command ended, and with which exit code. Every error of the pipeline becomes one of these here and
+//! nowhere else.
+
+use std::fmt::Write as _;
+
+use super::ExitCode;
+use crate::apply::{FailureKind, Outcome};
+use crate::transport::TransportError;
+use crate::ui::Theme;
+
+/// A command that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError {
+    code: ExitCode,
+    report: Report,
+}
+
+/// What is told about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Report {
+    /// These problems, all of one stage.
+    Problems { problems: Vec<String>, advice: Option<String> },
+    /// A text that is complete and styled already (diagnostics with source lines).
+    Rendered(String),
+    /// Nothing: it was told before.
+    Told,
+}
+
+impl CommandError {
+    /// One problem.
+    #[must_use]
+    pub fn new(code: ExitCode, problem: impl Into<String>) -> Self {
+        Self::all(code, vec![problem.into()])
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn advice(mut self, advice: impl Into<String>) -> Self {
+        if let Report::Problems { advice: place, .. } = &mut self.report {
+            *place = Some(advice.into());
+        }
+        self
+    }
+
+    /// Several problems of one stage.
+    #[must_use]
+    pub fn all(code: ExitCode, problems: Vec<String>) -> Self {
+        Self { code, report: Report::Problems { problems, advice: None } }
+    }
+
+    /// A complete text.
+    #[must_use]
+    pub fn rendered(code: ExitCode, text: impl Into<String>) -> Self {
+        Self { code, report: Report::Rendered(text.into()) }
+    }
+
+    /// An end that needs no more words.
+    #[must_use]
+    pub fn told(code: ExitCode) -> Self {
+        Self { code, report: Report::Told }
+    }
+
+    /// A problem with a local file or stream.
+    #[must_use]
+    pub fn local(what: &str, error: &dyn std::error::Error) -> Self {
+        Self::new(ExitCode::Failed, format!("{what}: {}", chain(error)))
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// What stderr gets.
+    #[must_use]
+    pub fn text(&self, theme: Theme) -> String {
+        let mut out = String::new();
+        match &self.report {
+            Report::Told => {}
+            Report::Rendered(text) => {
+                let _ = writeln!(out, "{}", text.trim_end());
+            }
+            Report::Problems { problems, advice } => {
+                for problem in problems {
+                    let _ = writeln!(out, "{}: {problem}", theme.alarm("error"));
+                }
+                if let Some(advice) = advice {
+                    let _ = writeln!(out, "  what to do: {advice}");
+                }
+            }
+        }
+        out
+    }
+}
+
+/// An error with everything that caused it, on one line.
+#[must_use]
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The exit code of a failure of the way to a node.
+#[must_use]
+pub(super) fn transport_code(error: &TransportError) -> ExitCode {
+    match error {
+        TransportError::Unreachable { .. }
+        | TransportError::HostKey { .. }
+        | TransportError::Authentication { .. }
+        | TransportError::Privilege { .. }
+        | TransportError::Lost { .. } => ExitCode::Unreachable,
+        TransportError::Configuration { .. } => ExitCode::Usage,
+        TransportError::Timeout { .. }
+        | TransportError::TooMuchOutput { .. }
+        | TransportError::Failed { .. } => ExitCode::Failed,
+    }
+}
+
+/// The exit code of a run: an interruption outweighs failures, a plain failure the others, for it is what a person
+/// has to look at first.
+#[must_use]
+pub(super) fn outcome_code(outcome: &Outcome) -> ExitCode {
+    if outcome.interrupted {
+        return ExitCode::Interrupted;
+    }
+    match outcome.failed.iter().map(|failure| failure.kind).min() {
+        None if outcome.complete() => ExitCode::Done,
+        None | Some(FailureKind::Failed) => ExitCode::Failed,
+        Some(FailureKind::Guard) => ExitCode::Blocked,
+        Some(FailureKind::Unreachable) => ExitCode::Unreachable,
+    }
+}
+
+impl From<TransportError> for CommandError {
+    fn from(error: TransportError) -> Self {
+        Self::new(transport_code(&error), chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_cannot_be_reached_is_told_from_one_that_fails() {
+        let node = crate::names::NodeName::new("alpha").unwrap();
+        let unreachable = TransportError::Unreachable {
+            node: node.clone(),
+            address: "192.0.2.1:22".to_owned(),
+            reason: "connection refused".to_owned(),
+        };
+        let error = CommandError::from(unreachable);
+        assert_eq!(error.code(), ExitCode::Unreachable);
+        assert_eq!(
+            error.text(Theme::new(false)),
+            "error: alpha: cannot connect to 192.0.2.1:22: connection refused\n"
+        );
+        let failed =
+            TransportError::Failed { node, attempted: "read /x".to_owned(), reason: "no".to_owned() };
+        assert_eq!(transport_code(&failed), ExitCode::Failed);
+    }
+
+    #[test]
+    fn the_outcome_of_an_interrupted_run_says_so() {
+        assert_eq!(outcome_code(&Outcome { interrupted: true, ..Outcome::default() }), ExitCode::Interrupted);
+        assert_eq!(outcome_code(&Outcome::default()), ExitCode::Done);
+    }
+}

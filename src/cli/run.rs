@@ -1,0 +1,58 @@
+//! From arguments to a verb and from its end to an exit code.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+
+use super::{Arguments, CommandError, Console, ExitCode, Verb, completions, man};
+use crate::ui::Surroundings;
+
+/// The command line's definition, for completion, manual pages and tests.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Does what the arguments (program name first) say; everything is told when it returns.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let console = Console::new(&arguments.global);
+    match dispatch(&arguments, &console) {
+        Ok(code) => code,
+        Err(error) => {
+            console.tell(&error.text(console.err()));
+            error.code()
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments, console: &Console) -> Result<ExitCode, CommandError> {
+    match &arguments.verb {
+        Verb::Completions(verb) => completions::run(verb, console).map(|()| ExitCode::Done),
+        Verb::Man(verb) => man::run(verb, console).map(|()| ExitCode::Done),
+    }
+}
+
+/// What clap has to say: help and version are results, everything else is a mistake in the arguments.
+fn usage(error: &clap::Error) -> ExitCode {
+    let surroundings = Surroundings::detect();
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let styled = !surroundings.plain
+        && if asked_for { surroundings.stdout_terminal } else { surroundings.stderr_terminal };
+    let text = error.render();
+    let text = if styled { text.ansi().to_string() } else { text.to_string() };
+    // Whether a stream that is gone takes the text or not changes nothing: nobody is left to tell.
+    if asked_for {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        ExitCode::Done
+    } else {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::Usage
+    }
+}

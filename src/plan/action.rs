@@ -1,0 +1,228 @@
+//! The closed set of things that hactl can do to a node: what is printed is what is executed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+use super::Check;
+use crate::facts::Digest;
+use crate::names::NodeName;
+
+/// What is done to a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitVerb {
+    /// Start at boot.
+    Enable,
+    /// Do not start at boot.
+    Disable,
+    /// Start now.
+    Start,
+    /// Stop now.
+    Stop,
+    /// Stop and start.
+    Restart,
+    /// Have it read its configuration again.
+    Reload,
+    /// Take back a mask that lasts until the next boot.
+    Unmask,
+}
+
+impl UnitVerb {
+    /// systemctl's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Unmask => "unmask",
+        }
+    }
+}
+
+/// One change to one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Action {
+    /// Install packages with the distribution's package manager, without recommended ones. `keep_stopped` are
+    /// masked until the next boot (or until a unit step unmasks them), so that no daemon starts with a
+    /// configuration that is not ours.
+    InstallPackages {
+        /// Package names.
+        packages: Vec<String>,
+        /// Units that the packages would start.
+        keep_stopped: Vec<String>,
+    },
+    /// Remove packages with their configuration files.
+    RemovePackages {
+        /// Package names.
+        packages: Vec<String>,
+    },
+    /// Put a whole file in place atomically.
+    ReplaceFile {
+        /// Absolute path.
+        path: Utf8PathBuf,
+        /// The content, secrets as markers.
+        content: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner's name.
+        owner: String,
+        /// Group's name.
+        group: String,
+        /// A command that must accept the file before it is put in place; `{}` is the candidate's path.
+        validate: Option<Vec<String>>,
+        /// Whether only a block in the file is ours: such a file is not removed with the cluster.
+        shared: bool,
+    },
+    /// Remove a file that hactl wrote; put back what was there before.
+    RemoveFile {
+        /// Absolute path.
+        path: Utf8PathBuf,
+        /// What to put back.
+        restore: Option<Utf8PathBuf>,
+    },
+    /// Change the state of a unit.
+    Unit {
+        /// Its name with suffix.
+        unit: String,
+        /// What to do.
+        verb: UnitVerb,
+    },
+    /// Make a secret file of random bytes.
+    GenerateSecret {
+        /// Absolute path.
+        path: Utf8PathBuf,
+        /// Its size in bytes.
+        size_bytes: usize,
+    },
+    /// Copy a secret file from another node, through this machine's memory.
+    CopySecret {
+        /// Absolute path, the same on both.
+        path: Utf8PathBuf,
+        /// Whose copy is right.
+        from: NodeName,
+    },
+    /// Load a kernel module.
+    LoadModule {
+        /// Its name.
+        name: String,
+    },
+    /// Set a kernel parameter now.
+    SetSysctl {
+        /// Its key with dots.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+    /// See that datagrams pass between the nodes on every link, before anything is changed.
+    CheckLinks {
+        /// Nodes whose corosync does not run, so that its ports can be listened on.
+        listeners: Vec<NodeName>,
+        /// Every node's addresses, link 0 first.
+        addresses: BTreeMap<NodeName, Vec<IpAddr>>,
+        /// corosync's UDP port on each link.
+        ports: Vec<u16>,
+    },
+    /// `corosync-cfgtool -R`: every node of the cluster reads its corosync.conf again.
+    ReloadCorosync,
+    /// Pacemaker leaves all resources as they are (on) or manages them again (off).
+    Maintenance {
+        /// On or off.
+        on: bool,
+    },
+    /// Bring the CIB to this configuration by one patch, made against the live CIB that the guard names and
+    /// conditional on its version: while the guard holds, it consists of exactly these changes.
+    PatchCib {
+        /// The wanted `<cib>`, secrets as markers.
+        desired: String,
+        /// The changes in words, for people; secrets masked.
+        changes: Vec<String>,
+    },
+    /// Move what Pacemaker runs on a node elsewhere (on), or let it come back (off).
+    Standby {
+        /// Which node.
+        target: NodeName,
+        /// On or off.
+        on: bool,
+    },
+    /// Forget what hactl recorded on the node.
+    ForgetLedger,
+    /// Have Pacemaker stop every resource of the cluster.
+    StopAllResources,
+    /// Remove the state that Pacemaker and corosync keep on disk.
+    RemoveClusterState,
+    /// Wait for a condition.
+    Wait {
+        /// What must become true.
+        until: Check,
+        /// How long it may take, in seconds.
+        limit_s: u64,
+    },
+}
+
+impl Action {
+    /// The units that are masked while packages are installed.
+    #[must_use]
+    pub fn install(packages: &BTreeSet<String>, keep_stopped: &BTreeSet<String>) -> Self {
+        Self::InstallPackages {
+            packages: packages.iter().cloned().collect(),
+            keep_stopped: keep_stopped.iter().cloned().collect(),
+        }
+    }
+
+    /// A wait.
+    #[must_use]
+    pub fn wait(until: Check, limit: Duration) -> Self {
+        Self::Wait { until, limit_s: limit.as_secs() }
+    }
+
+    /// The digest of the file that this action leaves behind, where that is known before secrets are revealed.
+    #[must_use]
+    pub fn file_digest(&self) -> Option<Digest> {
+        match self {
+            Self::ReplaceFile { content, .. } if !crate::secrets::has_marker(content) => {
+                Some(Digest::of(content.as_bytes()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InstallPackages { packages, .. } => write!(f, "install {}", packages.join(" ")),
+            Self::RemovePackages { packages } => write!(f, "remove packages {}", packages.join(" ")),
+            Self::ReplaceFile { path, mode, .. } => write!(f, "write {path} ({mode:04o})"),
+            Self::RemoveFile { path, restore: None } => write!(f, "remove {path}"),
+            Self::RemoveFile { path, restore: Some(_) } => write!(f, "put back the earlier {path}"),
+            Self::Unit { unit, verb } => write!(f, "{} {unit}", verb.word()),
+            Self::GenerateSecret { path, size_bytes } => write!(f, "make {path} ({size_bytes} random bytes)"),
+            Self::CopySecret { path, from } => write!(f, "copy {path} from {from}"),
+            Self::LoadModule { name } => write!(f, "load kernel module {name}"),
+            Self::SetSysctl { key, value } => write!(f, "set {key} = {value}"),
+            Self::CheckLinks { addresses, ports, .. } => {
+                write!(f, "check {} links between {} nodes", ports.len(), addresses.len())
+            }
+            Self::ReloadCorosync => f.write_str("reload corosync on all nodes"),
+            Self::Maintenance { on: true } => f.write_str("maintenance mode on (resources keep running unmanaged)"),
+            Self::Maintenance { on: false } => f.write_str("maintenance mode off"),
+            Self::PatchCib { changes, .. } => write!(f, "change the CIB ({} changes, one patch)", changes.len()),
+            Self::Standby { target, on: true } => write!(f, "standby {target}"),
+            Self::Standby { target, on: false } => write!(f, "unstandby {target}"),
+            Self::ForgetLedger => f.write_str("forget what hactl recorded"),
+            Self::StopAllResources => f.write_str("stop every resource of the cluster"),
+            Self::RemoveClusterState => f.write_str("remove the state of corosync and Pacemaker"),
+            Self::Wait { until, limit_s } => write!(f, "wait until {until} (at most {limit_s} s)"),
+        }
+    }
+}

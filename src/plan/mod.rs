@@ -1,0 +1,19 @@
+//! Stage 5: what would be changed, in which order, at which risk. Pure.
+//!
+//! In: the desired resources and the facts. Out: a [`Plan`], an immutable value that is printed, saved,
+//! compared and executed as it stands.
+
+mod action;
+mod build;
+mod check;
+mod document;
+pub mod preflight;
+mod restrict;
+mod step;
+
+pub use action::{Action, UnitVerb};
+pub use build::{PlanError, build};
+pub use check::Check;
+pub use document::{Blocked, Note, PLAN_FORMAT, Plan, ResourceChange};
+pub use restrict::restrict;
+pub use step::{Guard, Risk, Step, StepId};

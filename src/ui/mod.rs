@@ -1,0 +1,20 @@
+//! Everything a person sees: plans, progress, tables. Decides nothing.
+//!
+//! In: the values of the pipeline (plans, events, outcomes, facts). Out: text, for a terminal or a pipe. Never
+//! contacts a node, never changes what it shows.
+
+mod count;
+mod diff;
+mod facts;
+mod outcome;
+mod plan;
+pub mod progress;
+mod table;
+mod theme;
+
+pub use count::{count, duration, size};
+pub use diff::{Mark, mark_of, styled_diff};
+pub use facts::facts_table;
+pub use outcome::outcome_text;
+pub use plan::{Detail, PlanView};
+pub use theme::{ColorChoice, Surroundings, Theme};

@@ -1,0 +1,10 @@
+//! The built executable as a person or a script meets it: help, exit codes, streams, colours.
+
+#[path = "cli/executable.rs"]
+mod executable;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/streams.rs"]
+mod streams;
+#[path = "cli/usage.rs"]
+mod usage;
