@@ -8,7 +8,7 @@ use super::probe::{Answer, Probe, ProbeError, brief};
 use crate::facts::{ClusterQuery, Observation, Query};
 
 /// Time limit of one report in seconds: shorter than the tools' own patience with a cluster that is forming.
-const LIMIT_S: u32 = 8;
+const LIMIT_S: u32 = 5;
 /// Time limit in seconds for asking systemd why a report failed.
 const UNIT_LIMIT_S: u32 = 3;
 /// Exit code of Pacemaker's tools when the daemon is not there (`CRM_EX_DISCONNECT`, `ENOTCONN`).
