@@ -15,6 +15,7 @@
 
 pub mod apply;
 pub mod barclamp;
+pub mod cib;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
@@ -22,6 +23,7 @@ pub mod discovery;
 pub mod distro;
 pub mod facts;
 pub mod inventory;
+pub mod lab;
 pub mod names;
 pub mod pipeline;
 pub mod plan;
