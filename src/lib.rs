@@ -15,7 +15,6 @@
 
 pub mod apply;
 pub mod barclamp;
-pub mod cib;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
