@@ -15,6 +15,7 @@
 
 pub mod apply;
 pub mod barclamp;
+pub mod cib;
 pub mod cli;
 pub mod corosync;
 pub mod desired;

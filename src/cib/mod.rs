@@ -7,6 +7,7 @@ mod between;
 pub mod build;
 mod change;
 mod diff;
+mod intent;
 mod merge;
 mod model;
 mod patch;
@@ -17,6 +18,7 @@ mod xml;
 pub use between::patch_between;
 pub use change::{ChangeKind, FieldChange, ObjectChange, ObjectRef};
 pub use diff::{CibDiff, Conflict, ConflictReason, OWNER_TAG, Ownership, diff};
+pub use intent::{ROLLOUT_SET, intent_digest};
 pub use model::{Cib, CibVersion, Section};
 pub use patch::{CibPatch, EXIT_OLD, EXIT_SCHEMA, Guard, PatchError, PatchOp, RequestError, StaleCib};
 pub use secret::{
