@@ -32,3 +32,6 @@ pub mod secrets;
 pub mod transport;
 pub mod ui;
 pub mod verify;
+pub mod barclamp;
+pub mod cli;
+pub mod distro;
