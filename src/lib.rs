@@ -14,11 +14,13 @@
 //! are the shells that move bytes.
 
 pub mod apply;
+pub mod barclamp;
 pub mod cib;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
 pub mod discovery;
+pub mod distro;
 pub mod facts;
 pub mod inventory;
 pub mod lab;
@@ -29,3 +31,4 @@ pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
+pub mod verify;

@@ -22,7 +22,9 @@ use crate::transport::{Command, Fleet, Output, Secrecy, Transport, TransportErro
 /// How long one script may take: longer than all its probes' own limits are likely to add up to.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long one question may take that is asked alone, after the script as a whole did not come to its end.
-const ALONE_TIMEOUT: Duration = Duration::from_secs(15);
+const ALONE_TIMEOUT: Duration = Duration::from_secs(40);
+/// How long a node may take to run nothing at all, before its questions are asked alone.
+const PULSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes that one script may print.
 const OUTPUT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 /// Most bytes that one question asked alone may print.
@@ -162,12 +164,14 @@ async fn ask_together(
     Ok((frames::parse(&output.stdout, &boundary, questions), exchange))
 }
 
-/// Asks each question alone; `None` when not one of them was answered.
+/// Asks each question alone; `None` when the node does not answer at all.
 async fn ask_alone(
     transport: &dyn Transport,
     questions: &[Question],
     secrecy: Secrecy,
 ) -> Option<(Vec<Reply>, Exchange)> {
+    let pulse = Question { probe: "pulse", lines: ":".to_owned() };
+    ask_together(transport, &[pulse], secrecy, PULSE_TIMEOUT, ALONE_LIMIT_BYTES).await.ok()?;
     let sent_us = now_us();
     let replies: Vec<Reply> = stream::iter(questions.iter().cloned())
         .map(|question| async move {

@@ -130,8 +130,18 @@ async fn files_come_with_digest_text_and_owner() {
     }
     std::fs::create_dir(path("folder")).expect("made");
     std::os::unix::fs::symlink("plain", path("link")).expect("made");
-    let names =
-        ["plain", "no newline, it's", "empty", "binary", "large", "folder", "link", "absent", "plain/x"];
+    let names = [
+        "plain",
+        "no newline, it's",
+        "empty",
+        "binary",
+        "large",
+        "folder",
+        "link",
+        "absent",
+        "isn't there",
+        "plain/x",
+    ];
     let facts =
         observe_here(names.iter().flat_map(|name| [file(path(name), true), file(path(name), false)])).await;
     for (name, content) in contents.into_iter().chain([("link", b"a\nb\n".as_slice())]) {
@@ -147,7 +157,9 @@ async fn files_come_with_digest_text_and_owner() {
         };
         assert_eq!(state.text, None, "{name} was also asked for without its text");
     }
-    assert_eq!(facts.observation(&file(path("absent"), true)), Observation::File(None));
+    for name in ["absent", "isn't there"] {
+        assert_eq!(facts.observation(&file(path(name), true)), Observation::File(None));
+    }
     for (name, why) in [("folder", "is a directory"), ("plain/x", "Not a directory")] {
         let Observation::Unknown(reason) = facts.observation(&file(path(name), true)) else {
             panic!("{name}")
@@ -159,7 +171,15 @@ async fn files_come_with_digest_text_and_owner() {
 #[tokio::test]
 async fn kernel_parameters_and_absences_are_told_apart() {
     let key = |key: &str| Query::Sysctl { key: key.to_owned() };
-    let facts = observe_here([key("kernel.ostype"), key("no.such.key"), key("kernel")]).await;
+    let keys = ["kernel.ostype", "kernel.pid_max", "net.ipv4.ip_local_port_range", "no.such.key", "kernel"];
+    let facts = observe_here(keys.map(key)).await;
+    let value = |file: &str| Some(std::fs::read_to_string(file).expect("read").trim_end().to_owned());
+    assert_eq!(
+        facts.observation(&key("kernel.pid_max")),
+        Observation::Text(value("/proc/sys/kernel/pid_max"))
+    );
+    let range = value("/proc/sys/net/ipv4/ip_local_port_range");
+    assert_eq!(facts.observation(&key("net.ipv4.ip_local_port_range")), Observation::Text(range));
     assert_eq!(facts.observation(&key("kernel.ostype")), Observation::Text(Some("Linux".to_owned())));
     assert_eq!(facts.observation(&key("no.such.key")), Observation::Text(None));
     assert!(matches!(facts.observation(&key("kernel")), Observation::Unknown(_)));

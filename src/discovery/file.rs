@@ -145,13 +145,11 @@ fn unread(path: &str, answer: &Answer) -> Observation {
     Observation::Unknown(format!("{path}: {}", brief(reason)))
 }
 
-/// What `tool` said about `path`. stat quotes names; sha256sum does only when it must.
+/// What `tool` said about `path`. stat quotes names, doubly when there is an apostrophe; sha256sum only if it must.
 fn complaint<'a>(tool: &str, path: &str, answer: &'a Answer) -> Option<&'a str> {
-    let quoted = format!("'{path}': ");
-    let bare = format!("{tool}{path}: ");
-    answer.stderr.lines().filter(|line| line.starts_with(tool)).find_map(|line| {
-        line.split_once(&quoted).map(|(_, reason)| reason).or_else(|| line.strip_prefix(&bare))
-    })
+    let forms = [format!(" '{path}': "), format!(" \"{path}\": "), format!("{tool}{path}: ")];
+    let about = |line: &'a str| forms.iter().find_map(|form| line.split_once(form.as_str()));
+    answer.stderr.lines().filter(|line| line.starts_with(tool)).find_map(about).map(|(_, reason)| reason)
 }
 
 fn records(stdout: &[u8]) -> Records<'_> {

@@ -104,8 +104,9 @@ fn locked_by<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
         }
     }
     let (pid, lock) = holders.into_iter().next()?;
-    let name = names.get(&pid).copied().unwrap_or("a process that has ended meanwhile");
-    Some(format!("{name}, process {pid} ({lock})"))
+    // Without a name the process ended while it was looked at; who comes next may hold the lock as well.
+    let name = names.get(&pid).map(|name| format!("{name}, ")).unwrap_or_default();
+    Some(format!("{name}process {pid} ({lock})"))
 }
 
 /// Process and lock of `4711/fd/4 /var/lib/dpkg/lock`.

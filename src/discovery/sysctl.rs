@@ -1,4 +1,7 @@
-//! Kernel parameters: `/proc/sys`, read by the shell itself.
+//! Kernel parameters: `/proc/sys`.
+//!
+//! One grep(1) reads them all. The shell's own `read` would not do: it takes a byte at a time, and the kernel gives
+//! a number's first byte only and then the end of the file.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +11,8 @@ use super::script::quote;
 use crate::facts::{Observation, Query};
 
 const NAME: &str = "/proc/sys";
+/// Time limit in seconds.
+const LIMIT_S: u32 = 5;
 
 /// Reads these parameters. The observation is the value without the newline at its end, or none.
 pub(super) struct SysctlProbe(pub(super) Vec<String>);
@@ -21,60 +26,48 @@ impl Probe for SysctlProbe {
 
     fn command(&self) -> String {
         let files = self.0.iter().map(|key| quote(&file(key))).collect::<Vec<_>>().join(" ");
-        // Every line of a value comes with its file's number in front.
+        // Every line comes with its file's name and a NUL in front.
         format!(
-            "n=0\n\
-             for key in {files}; do\n\
-             \x20 if [ ! -e \"/proc/sys/$key\" ]; then echo \"absent $n\"\n\
-             \x20 elif [ ! -f \"/proc/sys/$key\" ]; then echo \"folder $n\"\n\
-             \x20 elif while IFS= read -r line; do printf 'value %s %s\\n' $n \"$line\"; done <\"/proc/sys/$key\"; then\n\
-             \x20   echo \"end $n\"\n\
-             \x20 fi\n\
-             \x20 n=$((n + 1))\n\
-             done\n\
-             exit 0"
+            "[ -d /proc/sys/kernel ] || {{ echo 'there is no /proc/sys' >&2; exit 3; }}\nwithin {LIMIT_S} grep -aHZ '' -- {files}"
         )
     }
 
     fn parse(&self, answer: &Answer) -> Result<Observations, ProbeError> {
-        let text = answer.succeeded(NAME)?.text(NAME)?;
-        let mut values: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        let mut seen: BTreeMap<usize, Observation> = BTreeMap::new();
-        for line in text.lines() {
-            let mut words = line.splitn(3, ' ');
-            let (Some(word), Some(Ok(number))) = (words.next(), words.next().map(str::parse::<usize>)) else {
-                continue;
-            };
-            match word {
-                "value" => values.entry(number).or_default().push(words.next().unwrap_or_default()),
-                "absent" => drop(seen.insert(number, Observation::Text(None))),
-                "folder" => drop(seen.insert(number, Observation::Unknown("it is a folder".to_owned()))),
-                "end" => {
-                    let value = values.remove(&number).unwrap_or_default().join("\n");
-                    seen.insert(number, Observation::Text(Some(value)));
-                }
-                _ => {}
+        // 1: no file has a line; 2: some could not be read, which is said for each on stderr.
+        if answer.status > 2 {
+            return Err(answer.failure(NAME));
+        }
+        let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for line in answer.text(NAME)?.lines() {
+            if let Some((file, value)) = line.split_once('\0') {
+                values.entry(file).or_default().push(value);
             }
         }
-        let unread = || Observation::Unknown(format!("{NAME}: it was not read: {}", brief(&answer.stderr)));
-        Ok(self
-            .0
-            .iter()
-            .enumerate()
-            .map(|(number, key)| {
-                (Query::Sysctl { key: key.clone() }, seen.remove(&number).unwrap_or_else(unread))
-            })
-            .collect())
+        let observe = |key: &String| {
+            let file = file(key);
+            if let Some(lines) = values.get(file.as_str()) {
+                return Observation::Text(Some(lines.join("\n")));
+            }
+            let said = format!("grep: {file}: ");
+            match answer.stderr.lines().find_map(|line| line.strip_prefix(&said)) {
+                Some("No such file or directory") => Observation::Text(None),
+                Some(reason) => Observation::Unknown(format!("{file}: {}", brief(reason))),
+                None if answer.stderr.trim().is_empty() && answer.status <= 1 => {
+                    Observation::Text(Some(String::new()))
+                }
+                None => Observation::Unknown(format!("{file}: it was not read: {}", brief(&answer.stderr))),
+            }
+        };
+        Ok(self.0.iter().map(|key| (Query::Sysctl { key: key.clone() }, observe(key))).collect())
     }
 }
 
-/// The file of a key below `/proc/sys`: as sysctl(8) has it, dots and slashes change places.
+/// The file of a key: as sysctl(8) has it, dots and slashes change places.
 fn file(key: &str) -> String {
-    key.chars()
-        .map(|c| match c {
-            '.' => '/',
-            '/' => '.',
-            c => c,
-        })
-        .collect()
+    let swapped = key.chars().map(|c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    });
+    format!("{NAME}/{}", swapped.collect::<String>())
 }
