@@ -13,13 +13,13 @@
 //! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
 //! are the shells that move bytes.
 
-pub mod inventory;
 pub mod apply;
+pub mod cli;
 pub mod facts;
+pub mod inventory;
 pub mod names;
 pub mod plan;
 pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
-pub mod cli;

@@ -4,7 +4,9 @@ use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::completions::CompletionsArguments;
+use super::init::InitArgs;
 use super::man::ManArguments;
+use super::validate::ValidateArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -47,6 +49,10 @@ pub struct GlobalArguments {
 /// What hactl can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Write a commented inventory to begin with
+    Init(InitArgs),
+    /// Check the inventory without contacting a node; every mistake is told at once
+    Validate(ValidateArgs),
     /// Write a completion script for a shell
     Completions(CompletionsArguments),
     /// Write the manual pages

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{Arguments, CommandError, Console, ExitCode, Verb, completions, man};
+use super::{Arguments, CommandError, Console, ExitCode, Verb, completions, init, man, validate};
 use crate::ui::Surroundings;
 
 /// The command line's definition, for completion, manual pages and tests.
@@ -34,6 +34,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(arguments: &Arguments, console: &Console) -> Result<ExitCode, CommandError> {
     match &arguments.verb {
+        Verb::Init(verb) => init::run(verb, console),
+        Verb::Validate(verb) => validate::run(verb, console, &|_| Vec::new()),
         Verb::Completions(verb) => completions::run(verb, console).map(|()| ExitCode::Done),
         Verb::Man(verb) => man::run(verb, console).map(|()| ExitCode::Done),
     }

@@ -3,6 +3,8 @@
 mod check;
 mod decode;
 mod diagnostic;
+#[cfg(test)]
+mod fixture_tests;
 mod load;
 mod merge;
 mod model;
@@ -46,5 +48,6 @@ pub use value::{
     MAX_RESOURCE_ID_BYTES, ResourceId, SCORE_INFINITY, Score, SizeMatch, ValueError, format_duration,
     parse_duration,
 };
+pub(crate) use variables::is_name as is_variable_name;
 pub use variables::{MAX_EXPANDED_BYTES, MAX_VARIABLE_DEPTH};
 pub use yaml::{MAX_DEPTH, MAX_VALUES};
