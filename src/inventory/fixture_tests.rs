@@ -171,6 +171,14 @@ fn the_reference_names_every_key() {
     assert!(missing.is_empty(), "docs/inventory.md does not name {missing:?}");
 }
 
+/// The first example of the reference is an inventory.
+#[test]
+fn the_example_of_the_reference_is_valid() {
+    let reference = fs::read_to_string(root().join("docs/inventory.md")).unwrap();
+    let example = reference.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    load_texts(&[("inventory.md".to_owned(), example.to_owned())]).unwrap_or_else(|error| panic!("{error}"));
+}
+
 fn collect_keys(schema: &serde_json::Value, keys: &mut Vec<String>) {
     match schema {
         serde_json::Value::Object(object) => {

@@ -5,7 +5,11 @@ mod decode;
 mod diagnostic;
 #[cfg(test)]
 mod fixture_tests;
+#[cfg(test)]
+mod hostile_tests;
 mod load;
+#[cfg(test)]
+mod load_tests;
 mod merge;
 mod model;
 mod render;

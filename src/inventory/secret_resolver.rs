@@ -181,7 +181,11 @@ async fn from_command(argv: &[String]) -> Result<Bytes, SecretFailure> {
         let mut complaints = Vec::new();
         let complain = async {
             let mut stderr = stderr;
-            (&mut stderr).take(MAX_STDERR_BYTES).read_to_end(&mut complaints).await.map_err(SecretFailure::Io)?;
+            (&mut stderr)
+                .take(MAX_STDERR_BYTES)
+                .read_to_end(&mut complaints)
+                .await
+                .map_err(SecretFailure::Io)?;
             // The rest is read too, so that a talkative program does not wait for us.
             tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await.map_err(SecretFailure::Io)
         };
