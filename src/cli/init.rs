@@ -100,9 +100,8 @@ const FENCING: &str =
           agent: fence_ipmilan
           # TODO: the address of each node's management board
           per_node:
-@per_node@          params: { username: hactl, lanplus: true }
-          # The secret itself does not belong here: it is taken from the environment.
-          password: { env: IPMI_PASSWORD }
+@per_node@          # A secret never stands here itself: this one is taken from the environment.
+          params: { username: hactl, lanplus: 1, password: { env: IPMI_PASSWORD } }
 ";
 
 /// One node of the inventory to be.
