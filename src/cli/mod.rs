@@ -9,7 +9,6 @@ mod carry_out;
 mod completions;
 mod confirm;
 mod console;
-mod destroy;
 mod drift;
 mod error;
 mod exit;
