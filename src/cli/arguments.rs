@@ -5,6 +5,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
 use super::completions::CompletionsArgs;
+use super::destroy::DestroyArgs;
 use super::drift::DriftArgs;
 use super::init::InitArgs;
 use super::lab::LabArgs;
@@ -63,6 +64,8 @@ pub enum Verb {
     Apply(ApplyArgs),
     /// Show what differs and who probably changed it; changes nothing
     Drift(DriftArgs),
+    /// Take the cluster down and remove what hactl made
+    Destroy(DestroyArgs),
     /// Real nodes on this machine, to try things with
     Lab(LabArgs),
     /// Write a completion script for a shell
