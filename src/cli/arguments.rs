@@ -12,6 +12,7 @@ use super::lab::LabArgs;
 use super::man::ManArgs;
 use super::plan::PlanArgs;
 use super::validate::ValidateArgs;
+use super::verify::VerifyArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -62,6 +63,8 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Make the nodes what the inventory says
     Apply(ApplyArgs),
+    /// Prove that the cluster does what the inventory says
+    Verify(VerifyArgs),
     /// Show what differs and who probably changed it; changes nothing
     Drift(DriftArgs),
     /// Take the cluster down and remove what hactl made

@@ -25,6 +25,7 @@ mod plan;
 mod run;
 mod saved_plan;
 mod validate;
+mod verify;
 
 pub use arguments::{Arguments, GlobalArgs, Verb};
 pub use console::Console;
