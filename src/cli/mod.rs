@@ -7,6 +7,7 @@ mod arguments;
 mod completions;
 mod confirm;
 mod console;
+pub mod discover;
 mod error;
 mod exit;
 mod interrupt;

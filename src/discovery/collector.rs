@@ -70,12 +70,9 @@ pub async fn observe(
         .filter(|(node, queries)| !queries.is_empty() && facts.node(node).is_some())
         .filter_map(|(node, queries)| Some((node.clone(), Arc::clone(fleet.get(node)?), queries.clone())))
         .collect();
-    let mut answers =
-        stream::iter(asked)
-            .map(|(node, transport, queries)| async move {
-                (node, ask(transport.as_ref(), &queries).await)
-            })
-            .buffer_unordered(parallel.max(1));
+    let mut answers = stream::iter(asked)
+        .map(|(node, transport, queries)| async move { (node, ask(transport.as_ref(), &queries).await) })
+        .buffer_unordered(parallel.max(1));
     while let Some((node, seen)) = answers.next().await {
         match (facts.nodes.get_mut(&node), seen) {
             (Some(NodeOutcome::Answered(known)), Ok(seen)) => known.observed.extend(seen),
@@ -85,7 +82,10 @@ pub async fn observe(
     }
 }
 
-async fn base_facts(transport: &dyn Transport, queries: &BTreeSet<Query>) -> Result<NodeFacts, TransportError> {
+async fn base_facts(
+    transport: &dyn Transport,
+    queries: &BTreeSet<Query>,
+) -> Result<NodeFacts, TransportError> {
     let base = base::questions();
     let batches = batch::batches(queries);
     let asked = base.len();

@@ -16,5 +16,6 @@ pub use count::{count, duration, size};
 pub use diff::{Mark, mark_of, styled_diff};
 pub use facts::facts_table;
 pub use outcome::outcome_text;
+pub(crate) use table::{Columns, Tone, cell};
 pub use plan::{Detail, PlanView};
 pub use theme::{ColorChoice, Surroundings, Theme};
