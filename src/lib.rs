@@ -14,12 +14,16 @@
 //! are the shells that move bytes.
 
 pub mod apply;
+pub mod barclamp;
+pub mod cib;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
 pub mod discovery;
+pub mod distro;
 pub mod facts;
 pub mod inventory;
+pub mod lab;
 pub mod names;
 pub mod pipeline;
 pub mod plan;
@@ -27,3 +31,7 @@ pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
+pub mod verify;
+pub mod barclamp;
+pub mod cli;
+pub mod distro;

@@ -9,7 +9,7 @@ use super::folder::Folder;
 use crate::distro::DistroTable;
 
 /// The folder of the agents.
-pub const AGENTS_FOLDER: &str = "fencing";
+pub(super) const AGENTS_FOLDER: &str = "fencing";
 
 /// Parameters of every fence device that Pacemaker itself reads (pacemaker-fenced(7)).
 const PACEMAKER_PARAMS: &[&str] = &[

@@ -4,7 +4,7 @@ use std::fmt;
 
 use camino::Utf8PathBuf;
 
-use crate::names::BarclampName;
+use crate::names::{BarclampName, ClusterName};
 
 /// A place in a file of a barclamp.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,6 +119,20 @@ pub enum BarclampError {
         cluster: String,
         /// Which barclamp would satisfy it.
         help: Option<String>,
+    },
+    /// There are resources, and nothing that manages them.
+    #[error("cluster `{cluster}` has resources, but no barclamp that manages them (add `pacemaker` to its `barclamps`)")]
+    NoManager {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// Declarations wait for each other.
+    #[error("in cluster `{cluster}` these wait for each other: {ids}")]
+    Order {
+        /// The cluster.
+        cluster: ClusterName,
+        /// The declarations.
+        ids: String,
     },
     /// Barclamps require each other in a circle.
     #[error("the barclamps {0} require each other in a circle")]

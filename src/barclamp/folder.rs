@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use super::error::{BarclampError, Location};
 
 /// Largest file of a barclamp in bytes.
-pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Most files of a barclamp.
-pub const MAX_FILES: usize = 2000;
+pub(super) const MAX_FILES: usize = 2000;
 /// How deep folders may nest.
 const MAX_DEPTH: usize = 8;
 

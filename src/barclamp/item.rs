@@ -16,7 +16,7 @@ use crate::distro::DistroTable;
 use crate::names::RoleName;
 
 /// The file of declarations.
-pub const RESOURCES_FILE: &str = "resources.yml";
+pub(super) const RESOURCES_FILE: &str = "resources.yml";
 /// Most items of one barclamp.
 const MAX_ITEMS: usize = 200;
 
@@ -396,7 +396,7 @@ fn root() -> String {
 ///
 /// # Errors
 /// Every item that is wrong.
-pub fn load_items(folder: &Folder) -> Result<Vec<Item>, Vec<BarclampError>> {
+pub(super) fn load_items(folder: &Folder) -> Result<Vec<Item>, Vec<BarclampError>> {
     let file: ResourcesFile = folder.yaml_if_any(RESOURCES_FILE).map_err(|error| vec![error])?;
     if file.resources.len() > MAX_ITEMS {
         return Err(vec![folder.error(RESOURCES_FILE, None, format!("there are more than {MAX_ITEMS} items"))]);
@@ -459,7 +459,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
     Ok(Item { id, line, on, for_each, when: written.when, after, kind })
 }
 
-fn parse_on(text: &str) -> Result<On, String> {
+pub(super) fn parse_on(text: &str) -> Result<On, String> {
     match text.split_whitespace().collect::<Vec<_>>().as_slice() {
         ["all"] => Ok(On::All),
         ["founder"] => Ok(On::Founder),

@@ -10,7 +10,7 @@ use crate::distro::Distro;
 use crate::names::{BarclampName, RoleName};
 
 /// The manifest's file.
-pub const MANIFEST_FILE: &str = "barclamp.yml";
+pub(super) const MANIFEST_FILE: &str = "barclamp.yml";
 /// Where a barclamp stands among the others unless it says otherwise.
 const DEFAULT_ORDER: u32 = 50;
 

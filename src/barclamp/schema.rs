@@ -16,9 +16,9 @@ use crate::inventory::SecretRef;
 use crate::secrets;
 
 /// The schema's file.
-pub const SCHEMA_FILE: &str = "schema.yml";
+pub(super) const SCHEMA_FILE: &str = "schema.yml";
 /// The attribute that says for which version of the schema the others were written.
-pub const VERSION_KEY: &str = "schema";
+pub(super) const VERSION_KEY: &str = "schema";
 /// How deep schemas and attributes may nest; also ends `$ref` that lead in circles.
 const MAX_DEPTH: usize = 32;
 

@@ -3,8 +3,9 @@
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::completions::CompletionsArguments;
-use super::man::ManArguments;
+use super::completions::CompletionsArgs;
+use super::lab::LabArgs;
+use super::man::ManArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -20,7 +21,7 @@ error, 4 node not reachable, 5 blocked, 6 stale plan, 7 locked, 8 not verified, 
 pub struct Arguments {
     /// Flags of every verb.
     #[command(flatten)]
-    pub global: GlobalArguments,
+    pub global: GlobalArgs,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -29,7 +30,7 @@ pub struct Arguments {
 /// Flags that every verb has.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Common flags")]
-pub struct GlobalArguments {
+pub struct GlobalArgs {
     /// When to use colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
     pub color: ColorChoice,
@@ -47,8 +48,10 @@ pub struct GlobalArguments {
 /// What hactl can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Real nodes on this machine, to try things with
+    Lab(LabArgs),
     /// Write a completion script for a shell
-    Completions(CompletionsArguments),
+    Completions(CompletionsArgs),
     /// Write the manual pages
-    Man(ManArguments),
+    Man(ManArgs),
 }

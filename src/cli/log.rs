@@ -4,7 +4,7 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{CommandError, GlobalArguments};
+use super::{CommandError, GlobalArgs};
 
 /// Logs that are kept; older ones are removed when a new one is begun.
 const KEPT_LOGS: usize = 50;
@@ -16,7 +16,7 @@ const LOG_SUFFIX: &str = ".log";
 ///
 /// # Errors
 /// The folder cannot be made.
-pub(super) fn path(global: &GlobalArguments, verb: &str) -> Result<Utf8PathBuf, CommandError> {
+pub(super) fn path(global: &GlobalArgs, verb: &str) -> Result<Utf8PathBuf, CommandError> {
     if let Some(path) = &global.log {
         return Ok(path.clone());
     }

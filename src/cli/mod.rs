@@ -11,10 +11,11 @@ pub mod discover;
 mod error;
 mod exit;
 mod interrupt;
+mod lab;
 mod man;
 mod run;
 
-pub use arguments::{Arguments, GlobalArguments, Verb};
+pub use arguments::{Arguments, GlobalArgs, Verb};
 pub use console::Console;
 pub use error::CommandError;
 pub use exit::ExitCode;

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{Arguments, CommandError, Console, ExitCode, Verb, completions, man};
+use super::{Arguments, CommandError, Console, ExitCode, Verb, completions, lab, man};
 use crate::ui::Surroundings;
 
 /// The command line's definition, for completion, manual pages and tests.
@@ -23,7 +23,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let console = Console::new(&arguments.global);
-    match dispatch(&arguments, &console) {
+    match dispatch(arguments.verb, &console) {
         Ok(code) => code,
         Err(error) => {
             console.tell(&error.text(console.err()));
@@ -32,10 +32,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &Arguments, console: &Console) -> Result<ExitCode, CommandError> {
-    match &arguments.verb {
-        Verb::Completions(verb) => completions::run(verb, console).map(|()| ExitCode::Done),
-        Verb::Man(verb) => man::run(verb, console).map(|()| ExitCode::Done),
+fn dispatch(verb: Verb, console: &Console) -> Result<ExitCode, CommandError> {
+    match verb {
+        Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
+        Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),
+        Verb::Man(verb) => man::run(&verb, console).map(|()| ExitCode::Done),
     }
 }
 

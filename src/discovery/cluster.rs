@@ -17,6 +17,10 @@ const DISCONNECTED: [u32; 2] = [102, 107];
 const NOT_FOUND: u32 = 127;
 /// Exit code of `corosync-quorumtool -s` without quorum, which is a report like any other.
 const NOT_QUORATE: u32 = 2;
+/// Exit code of Pacemaker's tools when a time limit is over (`CRM_EX_TIMEOUT`).
+const TIMED_OUT: u32 = 124;
+/// The whole report when Pacemaker has nothing left to do.
+pub const IDLE: &str = "idle";
 /// What the script says about the daemon when a report failed.
 const STATE: &str = "hactl-unit-state ";
 /// The state on a machine that systemd does not run.
@@ -35,6 +39,7 @@ impl ClusterProbe {
             ClusterQuery::Status => ("crm_mon -1 --output-as=xml", "pacemaker.service"),
             ClusterQuery::Cmap => ("corosync-cmapctl", "corosync.service"),
             ClusterQuery::Quorum => ("corosync-quorumtool -s", "corosync.service"),
+            ClusterQuery::Idle => ("crm_resource --wait --timeout 4", "pacemaker.service"),
             ClusterQuery::LeftoverCib => (CIB_FILE, ""),
         }
     }
@@ -76,7 +81,7 @@ impl ClusterProbe {
     /// Without systemd's word: whether the tool itself says that nobody is there.
     fn is_disconnected(&self, answer: &Answer) -> bool {
         match self.0 {
-            ClusterQuery::Cib | ClusterQuery::Status => DISCONNECTED.contains(&answer.status),
+            ClusterQuery::Cib | ClusterQuery::Status | ClusterQuery::Idle => DISCONNECTED.contains(&answer.status),
             ClusterQuery::Cmap | ClusterQuery::Quorum => {
                 answer.stderr.contains("CS_ERR_LIBRARY") || answer.stderr.contains("Cannot initialize")
             }
@@ -109,11 +114,20 @@ impl Probe for ClusterProbe {
                 "grep -o -e '<cib [^>]*>' -e '<nvpair [^>]*name=\"cluster-name\"[^>]*>' {CIB_FILE}"
             );
         }
+        // Its report is what is still to be done: it goes to stderr, and a time limit that is over is no failure.
+        let (report, verdict) = match self.0 {
+            ClusterQuery::Idle => (
+                " 2>&1",
+                format!("case $status in 0) printf '{IDLE}\n'; exit 0 ;; {TIMED_OUT}) exit 0 ;; esac\n"),
+            ),
+            _ => ("", String::new()),
+        };
         let program = tool.split(' ').next().unwrap_or(tool);
         // systemd is asked only why there is no report: a daemon that does not run is an absence.
         format!(
             "command -v {program} >/dev/null 2>&1 || exit {NOT_FOUND}\n\
-             within {LIMIT_S} {tool}; status=$?\n\
+             within {LIMIT_S} {tool}{report}; status=$?\n\
+             {verdict}\
              if [ $status -ne 0 ]; then\n\
              \x20 state={NO_SYSTEMD}\n\
              \x20 [ ! -d /run/systemd/system ] || state=$(within {UNIT_LIMIT_S} systemctl is-active {unit} 2>/dev/null)\n\

@@ -43,7 +43,7 @@ impl Distro {
     ///
     /// # Errors
     /// It is none that hactl knows; the error lists those that it knows.
-    pub fn from_os(os: &OsRelease) -> Result<Self, UnsupportedDistro> {
+    pub fn of(os: &OsRelease) -> Result<Self, UnsupportedDistro> {
         let known = Self::ALL.into_iter().find(|distro| distro.id() == os.id && distro.version() == os.version_id);
         known.ok_or_else(|| {
             let found = if os.pretty_name.is_empty() {
@@ -143,18 +143,18 @@ mod tests {
     #[test]
     fn knows_its_releases_by_os_release_and_by_key() {
         let bookworm = os("debian", "12", "Debian GNU/Linux 12 (bookworm)");
-        assert_eq!(Distro::from_os(&bookworm), Ok(Distro::Debian12));
+        assert_eq!(Distro::of(&bookworm), Ok(Distro::Debian12));
         for distro in Distro::ALL {
             assert_eq!(distro.key().parse(), Ok(distro));
-            assert_eq!(Distro::from_os(&os(distro.id(), distro.version(), "")), Ok(distro));
+            assert_eq!(Distro::of(&os(distro.id(), distro.version(), "")), Ok(distro));
         }
     }
 
     #[test]
     fn refuses_others_and_lists_what_it_supports() {
-        let error = Distro::from_os(&os("rocky", "9.4", "Rocky Linux 9.4")).unwrap_err();
+        let error = Distro::of(&os("rocky", "9.4", "Rocky Linux 9.4")).unwrap_err();
         assert_eq!(error.to_string(), "Rocky Linux 9.4 is not supported; supported are Debian 12 and Debian 13");
-        let sid = Distro::from_os(&os("debian", "", "")).unwrap_err();
+        let sid = Distro::of(&os("debian", "", "")).unwrap_err();
         assert!(sid.to_string().starts_with("debian is not supported"), "{sid}");
     }
 }

@@ -3,7 +3,7 @@
 //! In: a word and the words that would be right. Out: one of them, or none. Pure.
 
 /// The candidate closest to `word`, if any is close enough to be a likely slip.
-pub(super) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Words longer than this are not compared: no key or name of ours is that long, and the comparison is quadratic.
     const MAX_CHARS: usize = 64;
     let normal = |text: &str| -> Vec<char> {

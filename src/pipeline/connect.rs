@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use futures::stream;
+use camino::{Utf8Path, Utf8PathBuf};
+use secrecy::SecretString;
 
+use super::Options;
 use crate::inventory::{self, Node, Sudo as InventorySudo};
 use crate::names::NodeName;
 use crate::secrets::SecretStore;
-use crate::transport::ssh::{HopSettings, SshContext, SshSettings, SshTransport};
-use crate::transport::{Sudo, Transport, TransportError};
-use secrecy::SecretString;
+use crate::transport::{Fleet, HopSettings, SshContext, SshSettings, SshTransport, Sudo, Transport, TransportError};
 
 /// What the inventory says of the way to a node, as the transport wants it.
 pub(super) fn settings(node: &Node, secrets: &SecretStore, accept_new_host_keys: bool) -> SshSettings {
@@ -40,18 +39,30 @@ fn hop(hop: &inventory::JumpHost) -> HopSettings {
     HopSettings { host: hop.host.to_string(), port: hop.port, user: hop.user.clone() }
 }
 
-/// The ways to these nodes; a node whose settings cannot be used is data.
-pub(super) fn transports<'a>(
-    nodes: impl Iterator<Item = &'a Node>,
-    secrets: &SecretStore,
-    accept_new_host_keys: bool,
-    context: &Arc<SshContext>,
-) -> BTreeMap<NodeName, Result<Arc<dyn Transport>, TransportError>> {
-    nodes
-        .map(|node| {
-            let settings = settings(node, secrets, accept_new_host_keys);
-            let transport = SshTransport::new(&settings, Arc::clone(context));
-            (node.name.clone(), transport.map(|transport| Arc::new(transport) as Arc<dyn Transport>))
+/// The ways to these nodes. A node whose settings cannot be used is data.
+pub(super) fn fleet(nodes: &[&Node], secrets: &SecretStore, options: &Options) -> Ways {
+    let passphrases: BTreeMap<Utf8PathBuf, SecretString> = nodes
+        .iter()
+        .filter_map(|node| Some((node, secrets.get(&node.ssh.passphrase.as_ref()?.to_string())?)))
+        .flat_map(|(node, secret)| {
+            node.ssh.identities.iter().map(move |path| (path.clone(), SecretString::from(secret.to_owned())))
         })
-        .collect()
+        .collect();
+    let source = move |key: &Utf8Path| passphrases.get(key).cloned();
+    let context = Arc::new(SshContext::new(Arc::new(source)));
+    let mut unusable = BTreeMap::new();
+    let mut usable: Vec<Arc<dyn Transport>> = Vec::new();
+    for node in nodes {
+        let settings = settings(node, secrets, options.accept_new_host_keys);
+        match SshTransport::new(&settings, Arc::clone(&context)) {
+            Ok(transport) => usable.push(Arc::new(transport)),
+            Err(error) => {
+                unusable.insert(node.name.clone(), error);
+            }
+        }
+    }
+    (Fleet::new(usable), unusable)
 }
+
+/// Nodes by whether there is a way to them at all.
+pub(super) type Ways = (Fleet, BTreeMap<NodeName, TransportError>);

@@ -3,6 +3,7 @@
 use super::SelectorError;
 use crate::apply::LockError;
 use crate::barclamp::BarclampError;
+use crate::inventory::LoadError;
 use crate::names::NodeName;
 use crate::plan::PlanError;
 use crate::transport::TransportError;
@@ -16,6 +17,9 @@ pub enum PipelineError {
     /// Barclamps or their attributes are wrong; nothing was contacted.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Barclamps(Vec<BarclampError>),
+    /// The inventory is wrong; nothing was contacted.
+    #[error("{0}")]
+    Inventory(LoadError),
     /// Secrets that the inventory refers to cannot be had; nothing was contacted.
     #[error("{}", .0.join("\n"))]
     Secrets(Vec<String>),

@@ -4,11 +4,15 @@
 
 mod connect;
 mod error;
+mod open;
 mod options;
+mod prepare;
 mod selector;
 mod session;
+mod verify;
 
 pub use error::PipelineError;
 pub use options::Options;
+pub use prepare::Prepared;
 pub use selector::{NodeSelector, SelectorError};
 pub use session::Session;

@@ -18,7 +18,6 @@ use crate::names::{BarclampName, ClusterName, NodeName};
 use crate::plan::{self, Blocked, Note, Plan, preflight};
 use crate::resource::Resource;
 use crate::secrets::SecretStore;
-use crate::transport::ssh::{NoPassphrase, SshContext};
 use crate::transport::{Fleet, TransportError};
 
 /// A run.
@@ -30,6 +29,8 @@ pub struct Session {
     pub(super) options: Options,
     pub(super) selected: BTreeSet<NodeName>,
     pub(super) fleet: Fleet,
+    /// Nodes to which there is no way: their settings cannot be used.
+    pub(super) unusable: BTreeMap<NodeName, TransportError>,
     pub(super) secrets: SecretStore,
     pub(super) facts: FleetFacts,
     pub(super) events: Arc<dyn EventSink>,
@@ -99,7 +100,7 @@ impl Session {
             match desired::view(cluster, &self.facts, attributes) {
                 Ok(view) => {
                     let desired =
-                        desired::resources(cluster, &view, &self.registry).map_err(PipelineError::Barclamps)?;
+                        desired::resources(&view, &self.registry).map_err(PipelineError::Barclamps)?;
                     wanted.extend(desired.resources);
                     notes.extend(desired.notes);
                 }
@@ -160,11 +161,12 @@ impl Session {
         Ok(apply::execute(plan, &run).await)
     }
 
-    /// Takes the lock on every node of the clusters concerned.
+    /// Takes the lock on every node of the clusters concerned, and looks at the nodes again: another run may have
+    /// changed them while the lock was waited for.
     ///
     /// # Errors
     /// Another run holds it for longer than the options allow to wait, or a node cannot be asked.
-    pub async fn lock(&self) -> Result<Locks, PipelineError> {
+    pub async fn lock(&mut self) -> Result<Locks, PipelineError> {
         let nodes: BTreeSet<NodeName> = self
             .clusters()
             .flat_map(|cluster| cluster.nodes.keys().cloned())
@@ -174,6 +176,8 @@ impl Session {
         self.events.emit(Event::PhaseStarted { phase: Phase::Lock, total: nodes.len() });
         let locks = Locks::take(&self.fleet, &nodes, &owner(), self.options.lock_timeout).await?;
         self.events.emit(Event::PhaseFinished { phase: Phase::Lock, took: began.elapsed() });
+        self.discover().await;
+        self.all_answered()?;
         Ok(locks)
     }
 }

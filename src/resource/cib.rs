@@ -7,7 +7,7 @@ use super::{Change, DiffContext, Resource, ResourceId, Steps};
 use crate::cib::{Cib, CibDiff, Ownership, diff, intent_digest};
 use crate::facts::{ClusterQuery, Observation, Query};
 use crate::names::{ClusterName, NodeName};
-use crate::plan::{Action, Blocked, Check, Guard, Note, Risk};
+use crate::plan::{Action, Blocked, Check, Guard, Note};
 
 /// How long Pacemaker may take to do all that a change of the CIB asks for.
 const SETTLE_LIMIT: Duration = Duration::from_secs(300);
@@ -130,15 +130,6 @@ impl Resource for CibConfig {
         let action = Action::PatchCib { desired: self.desired.clone(), changes };
         let patched = steps.push(node, "patch", action, &[]);
         steps.guard(Guard::Cib { intent: intent_digest(&cib) });
-        let disturbed: Vec<String> = difference
-            .changes
-            .iter()
-            .filter(|change| change.disturbs())
-            .map(|change| change.object.id.clone())
-            .collect();
-        if !disturbed.is_empty() {
-            steps.risk(Risk::Disruptive(disturbed));
-        }
         steps.push(node, "settle", Action::wait(Check::Settled, SETTLE_LIMIT), &[patched]);
         Ok(steps.change(summary, text))
     }

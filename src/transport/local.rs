@@ -40,7 +40,7 @@ impl LocalTransport {
         if !command.privileged || rustix::process::geteuid().is_root() {
             return Ok((None, command.argv.clone()));
         }
-        let argv = self.sudo.wrap(&command.argv).ok_or_else(|| TransportError::Privilege {
+        let argv = self.sudo.wrap(&command.argv, "local").ok_or_else(|| TransportError::Privilege {
             node: self.node.clone(),
             reason: "hactl is not running as root here: run it as root or allow sudo for this node"
                 .to_owned(),

@@ -17,8 +17,10 @@ use secrecy::{ExposeSecret, SecretString};
 const PROMPT: &str = "[hactl: password for sudo]";
 /// What the command's shell prints on stderr once it runs as root.
 const STARTED: &str = "[hactl: running as root]\n";
-/// The shell that announces itself and becomes the command. sudo clears the locale: it is set again.
-const ANNOUNCE: &str = "printf '%s\\n' '[hactl: running as root]' >&2; export LC_ALL=C.UTF-8; exec \"$@\"";
+/// The shell that announces itself and becomes the command. sudo clears the environment: what the transport
+/// had put there is set again.
+const ANNOUNCE: &str = "printf '%s\\n' '[hactl: running as root]' >&2; \
+                        export LC_ALL=C.UTF-8 HACTL_COMMAND=\"$0\"; exec \"$@\"";
 /// Most bytes that sudo may say (its lecture, warnings) before the command starts.
 const MAX_SUDO_TEXT_BYTES: usize = 64 * 1024;
 /// What a shell exits with when there is no such program (POSIX.1-2017, XCU 2.8.2).
@@ -43,14 +45,15 @@ impl Sudo {
         Self::Password(Arc::new(password))
     }
 
-    /// The vector that runs this one as root, or `None` when nothing can.
-    pub(super) fn wrap(&self, argv: &[String]) -> Option<Vec<String>> {
+    /// The vector that runs this one as root, with this tag in its environment (`HACTL_COMMAND`), or `None`
+    /// when nothing can.
+    pub(super) fn wrap(&self, argv: &[String], tag: &str) -> Option<Vec<String>> {
         let sudo: &[&str] = match self {
             Self::No => return None,
             Self::Passwordless => &["sudo", "-n", "--"],
             Self::Password(_) => &["sudo", "-S", "-p", PROMPT, "--"],
         };
-        let shell = ["/bin/sh", "-c", ANNOUNCE, "hactl"];
+        let shell = ["/bin/sh", "-c", ANNOUNCE, tag];
         Some(sudo.iter().chain(&shell).map(|&word| word.to_owned()).chain(argv.iter().cloned()).collect())
     }
 }
@@ -189,8 +192,8 @@ mod tests {
 
     #[test]
     fn nothing_wraps_without_sudo() {
-        assert_eq!(Sudo::No.wrap(&["id".to_owned()]), None);
-        let argv = password().wrap(&["id".to_owned()]).unwrap();
+        assert_eq!(Sudo::No.wrap(&["id".to_owned()], "tag"), None);
+        let argv = password().wrap(&["id".to_owned()], "tag").unwrap();
         assert_eq!(argv.last().map(String::as_str), Some("id"));
         assert!(!argv.iter().any(|word| word.contains("pa%ss")));
     }

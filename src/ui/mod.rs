@@ -5,6 +5,7 @@
 
 mod count;
 mod diff;
+mod drift;
 mod facts;
 mod outcome;
 mod plan;
@@ -14,6 +15,7 @@ mod theme;
 
 pub use count::{count, duration, size};
 pub use diff::{Mark, mark_of, styled_diff};
+pub use drift::drift_text;
 pub use facts::facts_table;
 pub use outcome::outcome_text;
 pub(crate) use table::{Columns, Tone, cell};

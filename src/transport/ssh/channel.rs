@@ -10,10 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::connection::{OpenChannel, Place, end_reason};
-use super::handler::End;
+use super::connection::{Connection, OpenChannel, Place};
+use super::terminate::Termination;
 use crate::transport::ExitStatus;
 use crate::transport::process::{Event, Events, Input, Process};
 
@@ -22,32 +23,29 @@ const STDERR: u32 = 1;
 /// How long the node may take to confirm that a given-up channel is closed.
 const MAX_CLOSE_WAIT: Duration = Duration::from_secs(10);
 
-/// What becomes of a command whose output nobody wants any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Abandon {
-    /// It is told to terminate.
-    Terminate,
-    /// It sees the end of its stdin, and decides itself.
-    CloseStdin,
-}
-
-/// Starts a command.
-pub(super) async fn start(open: OpenChannel, line: String, abandon: Abandon) -> Result<Process, String> {
+/// Starts a command; `termination` is what ends it when its output is no longer wanted, otherwise it only
+/// sees the end of its stdin. The receiver ends when an abandoned command has been dealt with.
+pub(super) async fn start(
+    open: OpenChannel,
+    line: String,
+    termination: Option<Termination>,
+) -> Result<(Process, oneshot::Receiver<()>), String> {
     let (read, write) = open.channel.split();
     let write = Arc::new(write);
+    let (settled, settling) = oneshot::channel();
     let mut events = ChannelEvents {
         read: Some(read),
         write: write.clone(),
         place: Some(open.place),
-        end: open.end,
-        abandon,
+        connection: open.connection,
+        termination,
+        settled: Some(settled),
     };
-    if let Err(error) = write.exec(true, line).await {
-        let reason = if events.end.get().is_some() { events.lost() } else { error.to_string() };
-        events.read = None;
-        return Err(reason);
+    if write.exec(true, line).await.is_err() {
+        events.closed();
+        return Err(events.lost());
     }
-    Ok(Process { events: Box::new(events), input: Box::new(ChannelInput { write }) })
+    Ok((Process { events: Box::new(events), input: Box::new(ChannelInput { write }) }, settling))
 }
 
 struct ChannelEvents {
@@ -55,8 +53,9 @@ struct ChannelEvents {
     read: Option<ChannelReadHalf>,
     write: Arc<ChannelWriteHalf<Msg>>,
     place: Option<Place>,
-    end: End,
-    abandon: Abandon,
+    connection: Arc<Connection>,
+    termination: Option<Termination>,
+    settled: Option<oneshot::Sender<()>>,
 }
 
 impl ChannelEvents {
@@ -94,7 +93,7 @@ impl Events for ChannelEvents {
     }
 
     fn lost(&self) -> String {
-        end_reason(&self.end)
+        self.connection.end_reason()
     }
 }
 
@@ -103,19 +102,19 @@ impl Drop for ChannelEvents {
         let (Some(mut read), Ok(runtime)) = (self.read.take(), tokio::runtime::Handle::try_current()) else {
             return;
         };
-        let (write, place, abandon) = (self.write.clone(), self.place.take(), self.abandon);
+        let (write, place, settled) = (self.write.clone(), self.place.take(), self.settled.take());
+        let ending = self.termination.take().map(|termination| (termination, self.connection.clone()));
         runtime.spawn(async move {
-            let give_up = async {
-                // Each may fail because the connection has ended, which is as good.
-                match abandon {
-                    Abandon::Terminate => drop(write.signal(Sig::TERM).await),
-                    Abandon::CloseStdin => drop(write.eof().await),
-                }
-                drop(write.close().await);
-                while !matches!(read.wait().await, None | Some(ChannelMsg::Close)) {}
-            };
-            // A node that does not confirm is about to be found dead by the keep-alive.
-            let _ = timeout(MAX_CLOSE_WAIT, give_up).await;
+            // Each may fail because the connection has ended, which is as good.
+            drop(write.eof().await);
+            drop(write.close().await);
+            if let Some((termination, connection)) = ending {
+                termination.run(&connection).await;
+            }
+            drop(settled);
+            // sshd confirms once the command has ended; the place is taken until then.
+            let confirmed = async { while !matches!(read.wait().await, None | Some(ChannelMsg::Close)) {} };
+            let _ = timeout(MAX_CLOSE_WAIT, confirmed).await;
             drop(place);
         });
     }

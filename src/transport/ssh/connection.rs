@@ -30,6 +30,9 @@ const MAX_CHANNELS: usize = 8;
 const MAX_CHANNEL_WAIT: Duration = Duration::from_secs(600);
 /// Longest wait for the node to open a channel.
 const MAX_CHANNEL_OPEN: Duration = Duration::from_secs(30);
+/// How often, and after what growing pause, a refused channel is asked for again when none of ours is open.
+const MAX_OPEN_RETRIES: u32 = 8;
+const OPEN_RETRY_STEP: Duration = Duration::from_millis(5);
 /// Bytes the node may send on a channel before it is told to go on.
 const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Messages of one channel that may wait to be looked at.
@@ -38,9 +41,10 @@ const CHANNEL_QUEUE: usize = 64;
 /// A connection that is logged in.
 pub(super) struct Connection {
     handle: Handle<Client>,
-    permits: Arc<Semaphore>,
-    /// Channels that this connection has open.
-    open: Arc<AtomicUsize>,
+    /// Places for commands.
+    places: Places,
+    /// A place for ending a command that was given up and still holds its own.
+    spare: Places,
     end: End,
     /// The connection it goes through, kept open as long as this one.
     _through: Option<Arc<Connection>>,
@@ -50,25 +54,59 @@ pub(super) struct Connection {
 pub(super) struct OpenChannel {
     pub(super) channel: Channel<Msg>,
     pub(super) place: Place,
-    pub(super) end: End,
+    pub(super) connection: Arc<Connection>,
+}
+
+/// How many channels may be open at once.
+struct Places {
+    permits: Arc<Semaphore>,
+    /// How many permits there are, lent or not.
+    capacity: AtomicUsize,
+    /// Places that are taken.
+    taken: Arc<AtomicUsize>,
+}
+
+impl Places {
+    fn new(capacity: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(capacity)),
+            capacity: AtomicUsize::new(capacity),
+            taken: Arc::default(),
+        }
+    }
+
+    /// Waits for a place; with it comes how many others are taken.
+    async fn take(&self) -> Result<(Place, usize), String> {
+        match timeout(MAX_CHANNEL_WAIT, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => {
+                let others = self.taken.fetch_add(1, Ordering::AcqRel);
+                Ok((Place { permit: Some(permit), taken: self.taken.clone() }, others))
+            }
+            Ok(Err(_)) => Err("the connection is closing".to_owned()),
+            Err(_) => {
+                Err(format!("all channels of the connection were busy for {} s", MAX_CHANNEL_WAIT.as_secs()))
+            }
+        }
+    }
+
+    /// Takes one place away for good, unless it is the last.
+    fn reduce(&self) -> bool {
+        let less = |capacity: usize| (capacity > 1).then(|| capacity - 1);
+        self.capacity.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
+    }
 }
 
 /// A place among the channels of a connection; given back when dropped.
 pub(super) struct Place {
     permit: Option<OwnedSemaphorePermit>,
-    open: Arc<AtomicUsize>,
+    taken: Arc<AtomicUsize>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::AcqRel);
+        self.taken.fetch_sub(1, Ordering::AcqRel);
         drop(self.permit.take());
     }
-}
-
-/// Why a connection ended, as far as it is known.
-pub(super) fn end_reason(end: &End) -> String {
-    end.get().cloned().unwrap_or_else(|| "the channel was closed without an exit status".to_owned())
 }
 
 impl Connection {
@@ -152,8 +190,8 @@ impl Connection {
             }
             Ok(Ok(())) => Ok(Self {
                 handle,
-                permits: Arc::new(Semaphore::new(MAX_CHANNELS)),
-                open: Arc::default(),
+                places: Places::new(MAX_CHANNELS),
+                spare: Places::new(1),
                 end,
                 _through: through,
             }),
@@ -186,6 +224,11 @@ impl Connection {
         }
     }
 
+    /// Why a command on it has no exit status, as far as it is known.
+    pub(super) fn end_reason(&self) -> String {
+        self.end.get().cloned().unwrap_or_else(|| "the channel was closed without an exit status".to_owned())
+    }
+
     fn why(&self, error: &russh::Error) -> String {
         self.end.get().cloned().unwrap_or_else(|| explain(error))
     }
@@ -194,30 +237,36 @@ impl Connection {
     ///
     /// # Errors
     /// Why not, in words.
-    pub(super) async fn channel(&self) -> Result<OpenChannel, String> {
+    pub(super) async fn channel(self: &Arc<Self>) -> Result<OpenChannel, String> {
+        self.channel_among(&self.places).await
+    }
+
+    /// Opens the channel that is kept for ending given-up commands.
+    ///
+    /// # Errors
+    /// As [`Self::channel`].
+    pub(super) async fn spare_channel(self: &Arc<Self>) -> Result<OpenChannel, String> {
+        self.channel_among(&self.spare).await
+    }
+
+    async fn channel_among(self: &Arc<Self>, places: &Places) -> Result<OpenChannel, String> {
+        let mut attempts = 0;
         loop {
-            let permit = match timeout(MAX_CHANNEL_WAIT, self.permits.clone().acquire_owned()).await {
-                Ok(Ok(permit)) => permit,
-                Ok(Err(_)) => return Err("the connection is closing".to_owned()),
-                Err(_) => {
-                    return Err(format!(
-                        "all channels of the connection were busy for {} s",
-                        MAX_CHANNEL_WAIT.as_secs()
-                    ));
-                }
-            };
-            let others = self.open.fetch_add(1, Ordering::AcqRel);
-            let mut place = Place { permit: Some(permit), open: self.open.clone() };
+            let (mut place, others) = places.take().await?;
             match timeout(MAX_CHANNEL_OPEN, self.handle.channel_open_session()).await {
-                Ok(Ok(channel)) => return Ok(OpenChannel { channel, place, end: self.end.clone() }),
-                Ok(Err(russh::Error::ChannelOpenFailure(reason))) if others == 0 => {
-                    return Err(format!("the node refused to open a channel: {}", refusal(&reason)));
-                }
-                Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
-                    // sshd allows fewer (`MaxSessions`): this place is given up, and the next one awaited.
-                    if let Some(permit) = place.permit.take() {
-                        permit.forget();
+                Ok(Ok(channel)) => return Ok(OpenChannel { channel, place, connection: self.clone() }),
+                Ok(Err(russh::Error::ChannelOpenFailure(reason))) => {
+                    if others > 0 && places.reduce() {
+                        // sshd allows fewer (`MaxSessions`): this place is given up, and another one awaited.
+                        place.permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
+                        continue;
                     }
+                    // sshd counts a session until a moment after it has told us of its end.
+                    attempts += 1;
+                    if attempts > MAX_OPEN_RETRIES {
+                        return Err(format!("the node refused to open a channel: {}", refusal(&reason)));
+                    }
+                    tokio::time::sleep(OPEN_RETRY_STEP * attempts).await;
                 }
                 Ok(Err(error)) => return Err(self.why(&error)),
                 Err(_) => {

@@ -4,6 +4,7 @@
 //! In: file names, a source of passphrases. Out: what they hold, read once. Never logs a passphrase.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -65,6 +66,9 @@ pub struct SshContext {
     configs: Mutex<BTreeMap<Utf8PathBuf, Arc<ConfigFile>>>,
     known_hosts: Mutex<BTreeMap<Vec<Utf8PathBuf>, Arc<KnownHosts>>>,
     hops: Mutex<BTreeMap<String, HopSlot>>,
+    /// What the tags of this run's commands begin with.
+    run: String,
+    commands: AtomicU64,
     /// Held while a new host key is checked again and recorded.
     pub(super) recording: tokio::sync::Mutex<()>,
 }
@@ -107,8 +111,15 @@ impl SshContext {
             configs: Mutex::default(),
             known_hosts: Mutex::default(),
             hops: Mutex::default(),
+            run: format!("{}-{:016x}", std::process::id(), rand::random::<u64>()),
+            commands: AtomicU64::new(0),
             recording: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// A tag for a command that no other command has; of letters, digits and `-`.
+    pub(super) fn tag(&self) -> String {
+        format!("{}-{}", self.run, self.commands.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(super) fn home(&self) -> Option<&Utf8Path> {

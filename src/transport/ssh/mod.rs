@@ -11,6 +11,7 @@ mod known_hosts;
 mod login;
 mod route;
 mod settings;
+mod terminate;
 mod transport;
 
 pub use context::{NoPassphrase, PassphraseFromEnv, PassphraseSource, SshContext};

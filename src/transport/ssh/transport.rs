@@ -8,14 +8,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use camino::Utf8Path;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
 
-use super::channel::{Abandon, start};
+use super::channel::start;
 use super::connection::Connection;
 use super::context::SshContext;
 use super::route::{DEFAULT_USER, Endpoint, Route, resolve};
 use super::settings::SshSettings;
+use super::terminate::Termination;
 use crate::names::NodeName;
 use crate::transport::process::{Context, Process, run};
 use crate::transport::session::LineSession;
@@ -24,8 +25,6 @@ use crate::transport::{Command, FileImage, Output, Session, Sudo, Transport, Tra
 /// Longest line that can be run: Linux gives one argument 32 pages (execve(2), MAX_ARG_STRLEN), and the line
 /// is one argument of the login shell.
 const MAX_LINE_BYTES: usize = 128 * 1024 - 1;
-/// What comes before every command: a locale in which output can be read by programs.
-const PROLOGUE: &str = "export LC_ALL=C.UTF-8; exec ";
 
 /// The way to one node over SSH.
 pub struct SshTransport {
@@ -89,7 +88,10 @@ impl SshTransport {
     }
 
     /// How this command becomes root, and the line that runs it.
-    fn line(&self, command: &Command) -> Result<(Option<Sudo>, String), TransportError> {
+    ///
+    /// What comes before every command: a locale in which programs can read its output, and a tag by which
+    /// it is found again, should it have to be ended.
+    fn line(&self, command: &Command, tag: &str) -> Result<(Option<Sudo>, String), TransportError> {
         let elevate = command.privileged && self.route.target.user != DEFAULT_USER;
         let wrapped = if elevate {
             let privilege = || TransportError::Privilege {
@@ -99,7 +101,7 @@ impl SshTransport {
                     self.route.target.user
                 ),
             };
-            self.sudo.wrap(&command.argv).ok_or_else(privilege)?
+            self.sudo.wrap(&command.argv, tag).ok_or_else(privilege)?
         } else {
             command.argv.clone()
         };
@@ -108,7 +110,8 @@ impl SshTransport {
             attempted: format!("run `{}`", command.title()),
             reason,
         };
-        let line = format!("{PROLOGUE}{}", quote(&wrapped).map_err(|error| failed(error.to_string()))?);
+        let quoted = quote(&wrapped).map_err(|error| failed(error.to_string()))?;
+        let line = format!("export LC_ALL=C.UTF-8 HACTL_COMMAND={tag}; exec {quoted}");
         if line.len() > MAX_LINE_BYTES {
             return Err(failed(format!(
                 "the command is longer than {MAX_LINE_BYTES} bytes: pass the data on stdin"
@@ -118,20 +121,29 @@ impl SshTransport {
     }
 
     /// Starts a command on a channel of its own; the command's time begins once it has the channel.
-    async fn start(
-        &self,
-        command: &Command,
-        line: String,
-        abandon: Abandon,
-    ) -> Result<(Process, Instant), TransportError> {
+    async fn start(&self, command: &Command, terminate: bool) -> Result<Started<'_>, TransportError> {
+        let tag = self.context.tag();
+        let (sudo, line) = self.line(command, &tag)?;
         let connection = self.connection().await?;
         let lost =
             |reason| TransportError::Lost { node: self.node.clone(), command: command.title(), reason };
         let channel = connection.channel().await.map_err(lost)?;
         let started = Instant::now();
-        let process = start(channel, line, abandon).await.map_err(lost)?;
-        Ok((process, started))
+        let termination = Termination { node: self.node.clone(), tag, sudo: sudo.clone() };
+        let (process, settling) =
+            start(channel, line, terminate.then_some(termination)).await.map_err(lost)?;
+        Ok(Started { node: &self.node, process, sudo, started, settling })
     }
+}
+
+/// A command on its way.
+struct Started<'a> {
+    node: &'a NodeName,
+    process: Process,
+    sudo: Option<Sudo>,
+    started: Instant,
+    /// Ends when the command was given up and that has been dealt with.
+    settling: oneshot::Receiver<()>,
 }
 
 /// What tells one jump host's connection from another's.
@@ -150,9 +162,13 @@ impl Transport for SshTransport {
     }
 
     async fn exec(&self, command: &Command) -> Result<Output, TransportError> {
-        let (sudo, line) = self.line(command)?;
-        let (process, started) = self.start(command, line, Abandon::Terminate).await?;
-        run(process, &Context { node: &self.node, command, sudo, started }).await
+        let Started { node, process, sudo, started, settling } = self.start(command, true).await?;
+        let result = run(process, &Context { node, command, sudo, started }).await;
+        if result.is_err() {
+            // It was given up: it is ended, within a limit, before that is told. An error means: done.
+            let _ = settling.await;
+        }
+        result
     }
 
     async fn read(&self, path: &Utf8Path) -> Result<Option<Bytes>, TransportError> {
@@ -164,9 +180,8 @@ impl Transport for SshTransport {
     }
 
     async fn open(&self, command: &Command) -> Result<Box<dyn Session>, TransportError> {
-        let (sudo, line) = self.line(command)?;
-        let (process, started) = self.start(command, line, Abandon::CloseStdin).await?;
-        let context = Context { node: &self.node, command, sudo, started };
+        let Started { node, process, sudo, started, .. } = self.start(command, false).await?;
+        let context = Context { node, command, sudo, started };
         Ok(Box::new(LineSession::start(process, &context).await?))
     }
 }

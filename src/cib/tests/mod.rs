@@ -1,0 +1,6 @@
+//! Properties of the parts, and proof against Pacemaker's own tools.
+
+mod generate;
+mod ownership;
+mod properties;
+mod tools;
