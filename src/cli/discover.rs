@@ -44,16 +44,13 @@ pub async fn run(
     Ok(if facts.failures().next().is_some() { ExitCode::Unreachable } else { ExitCode::Done })
 }
 
-/// The base facts of every node, and the answers that a report needs.
+/// The base facts of every node and the answers that a report needs, in one round trip.
 pub async fn gather(
     fleet: &Fleet,
     unreachable: &BTreeMap<NodeName, TransportError>,
     parallel: usize,
 ) -> FleetFacts {
-    let mut facts = discovery::discover(fleet, unreachable, parallel).await;
-    let queries = fleet.iter().map(|(node, _)| (node.clone(), discovery::report_queries())).collect();
-    discovery::observe(fleet, &queries, &mut facts, parallel).await;
-    facts
+    discovery::discover(fleet, unreachable, &discovery::report_queries(), parallel).await
 }
 
 /// The facts as tables.
@@ -154,19 +151,14 @@ fn cluster_cells(cluster: &ClusterFindings) -> [Shown; 5] {
         _ => ("no DC yet".to_owned(), Tone::Warning),
     });
     let nodes = show(&cluster.pacemaker, "", |status| {
-        let lines: Vec<_> =
-            status.nodes.iter().map(|node| format!("{} {}", node.name, node.state.as_str())).collect();
-        let calm = status.nodes.iter().all(|node| node.state.as_str() == "online");
+        let lines: Vec<_> = status.nodes.iter().map(|(name, state)| format!("{name} {state}")).collect();
+        let calm = status.nodes.values().all(|state| *state == "online");
         (lines.join("\n"), if calm { Tone::Plain } else { Tone::Warning })
     });
     let resources = show(&cluster.pacemaker, "", |status| {
-        let active = status.resources.iter().filter(|resource| resource.active).count();
-        let failed = status.resources.iter().filter(|resource| resource.failed).count();
-        let total = status.resources.len();
-        match failed {
-            0 => (format!("{active} of {total} active"), Tone::Plain),
-            failed => (format!("{active} of {total} active, {failed} failed"), Tone::Bad),
-        }
+        let mut lines = vec![format!("{} of {} active", status.active, status.resources)];
+        lines.extend(status.problems.iter().cloned());
+        (lines.join("\n"), if status.problems.is_empty() { Tone::Plain } else { Tone::Warning })
     });
     [membership(cluster), quorum, pacemaker, nodes, resources]
 }

@@ -21,7 +21,6 @@ mod links;
 mod lsblk;
 mod module;
 mod os_release;
-mod pacemaker_status;
 mod package;
 mod package_manager;
 mod probe;
@@ -41,10 +40,8 @@ mod properties;
 
 pub use collector::{ask, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
-pub use pacemaker_status::{
-    ClusterNode, FailedAction, NodeState, PacemakerStatus, PacemakerStatusError, ResourceInstance,
-};
 pub use probe::{Answer, Probe, ProbeError};
 pub use report::{
-    CibFile, ClusterFindings, Configured, Findings, NodeReport, Quorum, REPORT_FORMAT, Report, report_queries,
+    CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
+    report_queries,
 };

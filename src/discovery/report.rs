@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::pacemaker_status::PacemakerStatus;
+use crate::cib::{ClusterStatus, NodeStatus, parse_crm_mon};
 use crate::corosync::{CorosyncConf, parse_quorum_status};
 use crate::facts::{
     ClusterQuery, Fact, FleetFacts, NodeFacts, NodeOutcome, Observation, PackageState, Query, UnitState,
@@ -86,7 +86,7 @@ pub struct ClusterFindings {
     /// Quorum; absent where corosync does not run.
     pub quorum: Fact<Option<Quorum>>,
     /// Pacemaker's nodes and resources; absent where it does not run.
-    pub pacemaker: Fact<Option<PacemakerStatus>>,
+    pub pacemaker: Fact<Option<Pacemaker>>,
     /// The CIB on disk, which outlives the cluster; absent when there is none.
     pub cib_file: Fact<Option<CibFile>>,
 }
@@ -109,6 +109,55 @@ pub struct Quorum {
     pub total_votes: Option<u32>,
     /// Votes that are expected.
     pub expected_votes: Option<u32>,
+}
+
+/// The cluster as Pacemaker sees it, summed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pacemaker {
+    /// Its version on the designated controller; absent while there is none.
+    pub version: Option<String>,
+    /// The designated controller, once one is elected.
+    pub dc: Option<String>,
+    /// Whether fencing is switched on.
+    pub stonith_enabled: bool,
+    /// Whether the whole cluster is in maintenance.
+    pub maintenance_mode: bool,
+    /// The state of each node in Pacemaker's word: `online`, `standby`, `maintenance`, `pending`, `offline`,
+    /// `UNCLEAN`.
+    pub nodes: BTreeMap<String, &'static str>,
+    /// Resources, the instances of clones one by one.
+    pub resources: usize,
+    /// How many of them run.
+    pub active: usize,
+    /// What is not as it should be, in words.
+    pub problems: Vec<String>,
+}
+
+impl Pacemaker {
+    fn of(status: &ClusterStatus) -> Self {
+        Self {
+            version: status.version.clone(),
+            dc: status.dc.clone(),
+            stonith_enabled: status.stonith_enabled,
+            maintenance_mode: status.maintenance_mode,
+            nodes: status.nodes.iter().map(|node| (node.name.clone(), state(node))).collect(),
+            resources: status.resources.len(),
+            active: status.resources.iter().filter(|resource| resource.active).count(),
+            problems: status.problems(),
+        }
+    }
+}
+
+/// The state of a node, the gravest thing first.
+fn state(node: &NodeStatus) -> &'static str {
+    match node {
+        NodeStatus { unclean: true, .. } => "UNCLEAN",
+        NodeStatus { pending: true, .. } => "pending",
+        NodeStatus { online: false, .. } => "offline",
+        NodeStatus { maintenance: true, .. } => "maintenance",
+        NodeStatus { standby: true, .. } | NodeStatus { standby_onfail: true, .. } => "standby",
+        _ => "online",
+    }
 }
 
 /// What the first line of the CIB on disk tells.
@@ -175,7 +224,7 @@ impl ClusterFindings {
                 Ok(Quorum { quorate: status.quorate, total_votes, expected_votes })
             }),
             pacemaker: report(facts, ClusterQuery::Status, |text| {
-                PacemakerStatus::parse(text).map_err(|error| error.to_string())
+                parse_crm_mon(text).map(|status| Pacemaker::of(&status)).map_err(|error| error.to_string())
             }),
             cib_file: report(facts, ClusterQuery::LeftoverCib, |text| Ok(cib_file(text))),
         }
