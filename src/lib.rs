@@ -32,6 +32,3 @@ pub mod secrets;
 pub mod transport;
 pub mod ui;
 pub mod verify;
-pub mod barclamp;
-pub mod cli;
-pub mod distro;

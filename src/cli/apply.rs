@@ -2,8 +2,8 @@
 
 use camino::Utf8PathBuf;
 
-use super::carry_out::{Manner, carry_out};
 use super::InventoryArgs;
+use super::carry_out::{Manner, carry_out};
 use super::nodes::NodeArgs;
 use super::opened::Opened;
 use super::{CommandError, Console, ExitCode, GlobalArgs, confirm, saved_plan};
@@ -14,19 +14,16 @@ pub struct ApplyArgs {
     /// Carry out this plan, saved by `hactl plan --output`, if it is still what is needed
     #[arg(value_name = "PLAN")]
     plan: Option<Utf8PathBuf>,
-    #[command(flatten)]
-    inventory: InventoryArgs,
-    #[command(flatten)]
-    nodes: NodeArgs,
     /// Do not ask (overrides no refusal)
     #[arg(short, long)]
     yes: bool,
     /// Print the outcome as JSON (needs --yes)
     #[arg(long, requires = "yes")]
     json: bool,
-    /// Do not look again afterwards whether the cluster does what the inventory says
-    #[arg(long)]
-    no_verify: bool,
+    #[command(flatten)]
+    inventory: InventoryArgs,
+    #[command(flatten)]
+    nodes: NodeArgs,
 }
 
 /// What is asked before anything is changed.
@@ -42,7 +39,7 @@ pub(super) async fn run(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    confirm::answerable(console, arguments.yes, arguments.inventory.reads_stdin())?;
+    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
     let saved = arguments.plan.as_deref().map(saved_plan::load).transpose()?;
     let mut opened = Opened::open("apply", &arguments.inventory, &arguments.nodes, console, global).await?;
     opened.session.all_answered().map_err(|error| opened.failed(error))?;
@@ -53,9 +50,5 @@ pub(super) async fn run(
         saved_plan::check_current(saved, &plan)?;
     }
     let manner = Manner { question: QUESTION, yes: arguments.yes, json: arguments.json };
-    let code = carry_out(&plan, &opened, &locks, &manner, console).await?;
-    if code != ExitCode::Done || arguments.no_verify {
-        return Ok(code);
-    }
-    verified(&mut opened, console).await
+    carry_out(&plan, &opened, &locks, &manner, console).await
 }

@@ -3,9 +3,15 @@
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::apply::ApplyArgs;
 use super::completions::CompletionsArgs;
+use super::destroy::DestroyArgs;
+use super::drift::DriftArgs;
+use super::init::InitArgs;
 use super::lab::LabArgs;
 use super::man::ManArgs;
+use super::plan::PlanArgs;
+use super::validate::ValidateArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -48,6 +54,18 @@ pub struct GlobalArgs {
 /// What hactl can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Write a commented inventory to begin with
+    Init(InitArgs),
+    /// Check the inventory without contacting a node; every mistake is told at once
+    Validate(ValidateArgs),
+    /// Show what would change, in order, and what that disturbs; changes nothing
+    Plan(PlanArgs),
+    /// Make the nodes what the inventory says
+    Apply(ApplyArgs),
+    /// Show what differs and who probably changed it; changes nothing
+    Drift(DriftArgs),
+    /// Take the cluster down and remove what hactl made
+    Destroy(DestroyArgs),
     /// Real nodes on this machine, to try things with
     Lab(LabArgs),
     /// Write a completion script for a shell

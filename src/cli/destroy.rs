@@ -8,16 +8,16 @@ use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs, confirm}
 /// Arguments of `hactl destroy`.
 #[derive(Debug, clap::Args)]
 pub struct DestroyArgs {
-    #[command(flatten)]
-    inventory: InventoryArgs,
-    #[command(flatten)]
-    nodes: NodeArgs,
     /// Do not ask (overrides no refusal)
     #[arg(short, long)]
     yes: bool,
     /// Print the outcome as JSON (needs --yes)
     #[arg(long, requires = "yes")]
     json: bool,
+    #[command(flatten)]
+    inventory: InventoryArgs,
+    #[command(flatten)]
+    nodes: NodeArgs,
 }
 
 /// Plans the end of the cluster under the lock, shows, asks, carries it out.
@@ -29,7 +29,7 @@ pub(super) async fn run(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    confirm::answerable(console, arguments.yes, arguments.inventory.reads_stdin())?;
+    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
     let mut opened = Opened::open("destroy", &arguments.inventory, &arguments.nodes, console, global).await?;
     opened.session.all_answered().map_err(|error| opened.failed(error))?;
     let locks = opened.session.lock().await.map_err(|error| opened.failed(error))?;

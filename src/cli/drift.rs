@@ -14,13 +14,13 @@ const DRIFT_FORMAT: u32 = 1;
 /// Arguments of `hactl drift`.
 #[derive(Debug, clap::Args)]
 pub struct DriftArgs {
+    /// Print the differences as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
     nodes: NodeArgs,
-    /// Print the differences as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Compares and shows.

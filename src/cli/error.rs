@@ -185,6 +185,7 @@ impl From<PipelineError> for CommandError {
             PipelineError::Selector(_) | PipelineError::UnknownNode(_) => Self::new(ExitCode::Usage, problem),
             PipelineError::Barclamps(errors) => Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect()),
             PipelineError::Secrets(problems) => Self::all(ExitCode::Usage, problems),
+            PipelineError::Inventory(error) => Self::rendered(ExitCode::Usage, error.to_string()),
             PipelineError::Nodes(errors) => nodes(&errors),
             PipelineError::Stale(_) => Self::new(ExitCode::Stale, problem),
             PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),

@@ -133,9 +133,9 @@ enum FaultCommand {
     Thaw { node: String },
     /// Part nodes from each other (names separated by commas); SSH from this machine stays.
     Partition {
-        #[arg(value_delimiter = ',', required = true)]
+        #[arg(value_delimiter = ',', required = true, num_args = 1)]
         a: Vec<String>,
-        #[arg(value_delimiter = ',', required = true)]
+        #[arg(value_delimiter = ',', required = true, num_args = 1)]
         b: Vec<String>,
         /// On this network only (1, 2, …).
         #[arg(long)]

@@ -11,7 +11,7 @@ use crate::pipeline::{NodeSelector, Options};
 /// Flags of every verb that contacts nodes.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Nodes")]
-pub struct NodeArgs {
+pub(super) struct NodeArgs {
     /// Only these nodes: names, patterns (`ctl*`) and roles (`@storage`), separated by commas
     #[arg(long, value_name = "NODE,GLOB*,@ROLE", value_parser = selector)]
     on: Option<NodeSelector>,
@@ -35,7 +35,7 @@ pub struct NodeArgs {
 impl NodeArgs {
     /// The same as options of the pipeline.
     #[must_use]
-    pub fn options(&self, log: Option<Utf8PathBuf>) -> Options {
+    pub(super) fn options(&self, log: Option<Utf8PathBuf>) -> Options {
         Options {
             parallel: self.parallel.get(),
             accept_new_host_keys: self.accept_new_host_keys,

@@ -11,10 +11,6 @@ use crate::plan::Plan;
 /// Arguments of `hactl plan`.
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
-    #[command(flatten)]
-    inventory: InventoryArgs,
-    #[command(flatten)]
-    nodes: NodeArgs,
     /// Save the plan for `hactl apply FILE`
     #[arg(short, long, value_name = "FILE")]
     output: Option<Utf8PathBuf>,
@@ -24,6 +20,10 @@ pub struct PlanArgs {
     /// Print the plan as JSON, the same document that --output saves
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    inventory: InventoryArgs,
+    #[command(flatten)]
+    nodes: NodeArgs,
 }
 
 /// Plans and shows.

@@ -6,7 +6,10 @@ use std::io::Write as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{Arguments, CommandError, Console, ExitCode, Verb, completions, lab, man};
+use super::{
+    Arguments, CommandError, Console, ExitCode, Verb, apply, completions, destroy, drift, init, lab, man,
+    plan, validate,
+};
 use crate::ui::Surroundings;
 
 /// The command line's definition, for completion, manual pages and tests.
@@ -23,7 +26,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let console = Console::new(&arguments.global);
-    match dispatch(arguments.verb, &console) {
+    match dispatch(arguments, &console) {
         Ok(code) => code,
         Err(error) => {
             console.tell(&error.text(console.err()));
@@ -32,12 +35,31 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(verb: Verb, console: &Console) -> Result<ExitCode, CommandError> {
-    match verb {
+fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, CommandError> {
+    let global = &arguments.global;
+    match arguments.verb {
+        Verb::Init(verb) => init::run(&verb, console),
+        Verb::Validate(verb) => validate::run(&verb, console, &|_| Vec::new()),
+        Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
+        Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
+        Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
+        Verb::Destroy(verb) => wait_for(destroy::run(&verb, console, global)),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
         Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),
         Verb::Man(verb) => man::run(&verb, console).map(|()| ExitCode::Done),
     }
+}
+
+/// Runs a verb that contacts nodes to its end.
+fn wait_for(verb: impl Future<Output = Result<ExitCode, CommandError>>) -> Result<ExitCode, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::local("cannot start the runtime", &error))?;
+    let ended = runtime.block_on(verb);
+    // What is still going on then (a name that is being looked up) must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
 
 /// What clap has to say: help and version are results, everything else is a mistake in the arguments.

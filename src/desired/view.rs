@@ -27,7 +27,7 @@ pub fn view(
     let mut blocked = Vec::new();
     for (nodeid, name) in ids.iter() {
         let node = &cluster.nodes[name];
-        let distro = match facts.node(name).map(|seen| seen.os.as_result().map(Distro::from_os)) {
+        let distro = match facts.node(name).map(|seen| seen.os.as_result().map(Distro::of)) {
             Some(Ok(Ok(distro))) => distro,
             Some(Ok(Err(unsupported))) => {
                 blocked.push(refusal(name, unsupported.to_string(), "use a supported distribution on the node"));

@@ -25,13 +25,19 @@ pub(crate) struct Hierarchies {
     v2: PathBuf,
     /// Mount points of version 1, if any.
     v1: Vec<PathBuf>,
+    /// Mount points of version 1 where a group of one's own forbids realtime scheduling, which corosync asks for
+    /// (a new group has `cpu.rt_runtime_us` 0): there the nodes are in the root group.
+    v1_shared: Vec<PathBuf>,
 }
 
 impl Hierarchies {
     pub(crate) fn find() -> Result<Self, LabError> {
         let path = Path::new("/proc/self/mounts");
-        Self::parse(&fs::read_to_string(path).map_err(LabError::io("read", path))?)
-            .ok_or_else(|| LabError::Usage("no cgroup2 hierarchy is mounted on this machine".to_owned()))
+        let mut found = Self::parse(&fs::read_to_string(path).map_err(LabError::io("read", path))?)
+            .ok_or_else(|| LabError::Usage("no cgroup2 hierarchy is mounted on this machine".to_owned()))?;
+        (found.v1_shared, found.v1) =
+            found.v1.into_iter().partition(|root| root.join("cpu.rt_runtime_us").exists());
+        Ok(found)
     }
 
     fn parse(mounts: &str) -> Option<Self> {
@@ -45,7 +51,11 @@ impl Hierarchies {
                 })
                 .collect()
         };
-        Some(Self { v2: of_type("cgroup2").into_iter().next()?, v1: of_type("cgroup") })
+        Some(Self {
+            v2: of_type("cgroup2").into_iter().next()?,
+            v1: of_type("cgroup"),
+            v1_shared: Vec::new(),
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &PathBuf> {
@@ -64,7 +74,11 @@ impl Hierarchies {
     }
 
     pub(crate) fn group(&self, name: &str) -> Group {
-        Group { v2: self.v2.join(name), v1: self.v1.iter().map(|root| root.join(name)).collect() }
+        Group {
+            v2: self.v2.join(name),
+            v1: self.v1.iter().map(|root| root.join(name)).collect(),
+            shared: self.v1_shared.clone(),
+        }
     }
 }
 
@@ -73,6 +87,7 @@ impl Hierarchies {
 pub(crate) struct Group {
     v2: PathBuf,
     v1: Vec<PathBuf>,
+    shared: Vec<PathBuf>,
 }
 
 impl Group {
@@ -93,7 +108,7 @@ impl Group {
                 }
             }
         }
-        Ok(self.all().map(|dir| dir.join("cgroup.procs")).collect())
+        Ok(self.all().chain(&self.shared).map(|dir| dir.join("cgroup.procs")).collect())
     }
 
     /// Whether a live process is in it.

@@ -18,11 +18,11 @@ pub const DEFAULT_STATE_ROOT: &str = "/var/lib/hactl-lab";
 /// Where images and packages are kept for all labs.
 pub const DEFAULT_CACHE_DIR: &str = "/var/cache/hactl-lab";
 /// Most networks: corosync knows eight links, four are enough to try them.
-pub const MAX_NETWORKS: usize = 4;
+pub(crate) const MAX_NETWORKS: usize = 4;
 /// Smallest disk in bytes.
-pub const MIN_DISK_BYTES: u64 = 1024 * 1024;
+pub(crate) const MIN_DISK_BYTES: u64 = 1024 * 1024;
 /// Largest disk in bytes (the file is sparse).
-pub const MAX_DISK_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
+pub(crate) const MAX_DISK_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
 
 /// A Debian release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ pub struct LabConfig {
     pub name: LabName,
     /// How many nodes, 1 to 16; they are called alpha, beta, gamma, …
     pub nodes: usize,
-    /// How many networks each node is on, 1 to [`MAX_NETWORKS`]; the host is on the first one.
+    /// How many networks each node is on, 1 to `MAX_NETWORKS`; the host is on the first one.
     pub networks: usize,
     /// Their disks.
     pub disks: Vec<DiskSpec>,

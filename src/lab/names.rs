@@ -14,7 +14,7 @@ use crate::names::NodeName;
 use super::error::LabError;
 
 /// Longest name of a lab in bytes: it is part of machine names, which have 64.
-pub const MAX_LAB_NAME_BYTES: usize = 20;
+pub(crate) const MAX_LAB_NAME_BYTES: usize = 20;
 /// What nodes are called, in this order.
 pub const NODE_NAMES: [&str; 16] = [
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu",

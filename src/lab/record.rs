@@ -279,10 +279,6 @@ impl NodePaths {
     pub(crate) fn udev_data(&self) -> PathBuf {
         self.root.join("udev-data")
     }
-    /// The number of its systemd-nspawn.
-    pub(crate) fn leader_pid(&self) -> PathBuf {
-        self.root.join("leader.pid")
-    }
     pub(crate) fn console(&self) -> PathBuf {
         self.root.join("console.log")
     }

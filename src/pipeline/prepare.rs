@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::PipelineError;
 use crate::barclamp::{BarclampError, Registry};
 use crate::inventory::{
-    Cluster, Diagnostic, Loaded, Primitive, ResourceKind, SecretRef, SecretResolver, Setting, Sudo,
+    Cluster, Diagnostic, Loaded, ResourceKind, SecretRef, SecretResolver, Setting, Sudo,
 };
 use crate::names::{BarclampName, ClusterName};
 use crate::secrets::SecretStore;
@@ -93,12 +93,11 @@ fn diagnostic(loaded: &Loaded, pointer: &str, error: &BarclampError) -> Diagnost
 
 /// The secrets that a cluster refers to outside of its barclamps' attributes.
 fn settings(cluster: &Cluster) -> Vec<&SecretRef> {
-    let of_primitive = |primitive: &'_ Primitive| primitive.params.values();
     let mut all: Vec<&Setting> = Vec::new();
     for resource in cluster.resources.values() {
         all.extend(resource.meta.values());
         if let ResourceKind::Primitive(primitive) | ResourceKind::Template(primitive) = &resource.kind {
-            all.extend(of_primitive(primitive));
+            all.extend(primitive.params.values());
         }
     }
     all.extend(cluster.resource_defaults.values());

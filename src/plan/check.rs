@@ -6,7 +6,7 @@ use std::fmt;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::cib::{ClusterStatus, parse_status};
+use crate::cib::{ClusterStatus, parse_crm_mon};
 use crate::corosync::parse_quorum_status;
 use crate::facts::{ClusterQuery, Digest, Observation, Query};
 use crate::names::NodeName;
@@ -120,19 +120,19 @@ impl Check {
 
     fn judge_status(&self, text: Option<&str>) -> Result<(), String> {
         let text = text.ok_or("Pacemaker does not answer yet")?;
-        let status = parse_status(text).map_err(|error| error.to_string())?;
+        let status = parse_crm_mon(text).map_err(|error| error.to_string())?;
         match self {
             Self::Online { nodes } => judge_online(nodes, &status),
             Self::AllStopped => {
                 let running: Vec<&str> =
-                    status.resources.iter().filter(|one| one.runs() && !one.is_fencing()).map(|one| one.id.as_str()).collect();
+                    status.resources.iter().filter(|one| one.active && !one.is_fencing()).map(|one| one.id.as_str()).collect();
                 ensure(running.is_empty(), || format!("{} still run", running.join(", ")))
             }
             Self::Maintenance { on } => {
                 ensure(status.maintenance_mode == *on, || format!("it is {}", if *on { "off" } else { "on" }))
             }
             Self::Running { resources } => {
-                let runs = |id: &String| status.resources.iter().any(|one| &one.id == id && one.runs() && !one.failed);
+                let runs = |id: &String| status.resources.iter().any(|one| &one.id == id && one.active && !one.failed);
                 let missing: Vec<&str> = resources.iter().filter(|id| !runs(id)).map(String::as_str).collect();
                 ensure(missing.is_empty(), || format!("{} do not run", missing.join(", ")))
             }

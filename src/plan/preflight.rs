@@ -80,7 +80,7 @@ impl Problems<'_> {
 fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, steps: &[Step], problems: &mut Problems<'_>) {
     let installs = steps.iter().any(|step| step.node == node.name && matches!(step.action, Action::InstallPackages { .. }));
     if let Some(os) = problems.known("the distribution", &seen.os)
-        && let Err(error) = Distro::from_os(os)
+        && let Err(error) = Distro::of(os)
     {
         problems.add(error.to_string(), "use one of the supported distributions on the node");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::barclamp::{DeclaredCheck, Expect};
-use crate::cib::{ClusterStatus, parse_status};
+use crate::cib::{ClusterStatus, parse_crm_mon};
 use crate::facts::{ClusterQuery, Observation, Query};
 use crate::inventory::Cluster;
 use crate::names::NodeName;
@@ -44,7 +44,7 @@ pub fn judge(
 
 fn status(observe: &dyn Fn(&Query) -> Observation) -> Result<ClusterStatus, String> {
     match observe(&Query::Cluster(ClusterQuery::Status)) {
-        Observation::Text(Some(text)) => parse_status(&text).map_err(|error| error.to_string()),
+        Observation::Text(Some(text)) => parse_crm_mon(&text).map_err(|error| error.to_string()),
         Observation::Text(None) => Err("Pacemaker does not run".to_owned()),
         Observation::Unknown(why) => Err(format!("Pacemaker's status could not be read: {why}")),
         _ => Err("Pacemaker's status was not looked at".to_owned()),
@@ -75,17 +75,17 @@ fn fencing(status: &ClusterStatus) -> Result<(), String> {
         return Err("there is no fencing device".to_owned());
     }
     let down: Vec<String> =
-        devices.iter().filter(|one| !one.runs() || one.failed).map(|one| one.id.clone()).collect();
+        devices.iter().filter(|one| !one.active || one.failed).map(|one| one.id.clone()).collect();
     problem(&down, "do not run")
 }
 
 fn running(wanted: &[String], status: &ClusterStatus) -> Result<(), String> {
-    let known = |id: &str| status.resources.iter().any(|one| one.id == id && one.runs() && !one.failed);
+    let known = |id: &str| status.resources.iter().any(|one| one.id == id && one.active && !one.failed);
     if wanted.is_empty() {
         let down: Vec<String> = status
             .resources
             .iter()
-            .filter(|one| one.is_wanted() && (!one.runs() || one.failed))
+            .filter(|one| one.is_wanted() && (!one.active || one.failed))
             .map(|one| one.id.clone())
             .collect();
         return problem(&down, "do not run");
