@@ -183,15 +183,17 @@ impl From<PipelineError> for CommandError {
         let problem = chain(&error);
         match error {
             PipelineError::Selector(_) | PipelineError::UnknownNode(_) => Self::new(ExitCode::Usage, problem),
-            PipelineError::Barclamps(errors) => Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect()),
+            PipelineError::Barclamps(errors) => {
+                Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
+            }
+            PipelineError::Inventory(_) => Self::rendered(ExitCode::Usage, problem),
             PipelineError::Secrets(problems) => Self::all(ExitCode::Usage, problems),
             PipelineError::Inventory(error) => Self::rendered(ExitCode::Usage, error.to_string()),
             PipelineError::Nodes(errors) => nodes(&errors),
             PipelineError::Stale(_) => Self::new(ExitCode::Stale, problem),
             PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),
-            PipelineError::Locked(LockError::Held { .. }) => {
-                Self::new(ExitCode::Locked, problem).advice("wait for it to end, or let hactl wait with --lock-timeout")
-            }
+            PipelineError::Locked(LockError::Held { .. }) => Self::new(ExitCode::Locked, problem)
+                .advice("wait for it to end, or let hactl wait with --lock-timeout"),
             PipelineError::Locked(_)
             | PipelineError::Log { .. }
             | PipelineError::Plan(_)
@@ -203,7 +205,9 @@ impl From<PipelineError> for CommandError {
 /// Nodes that could not be asked: together they have the code of the worst, an unreachable one before all others.
 fn nodes(errors: &[TransportError]) -> CommandError {
     let codes: Vec<ExitCode> = errors.iter().map(transport_code).collect();
-    let code = [ExitCode::Unreachable, ExitCode::Failed, ExitCode::Usage].into_iter().find(|code| codes.contains(code));
+    let code = [ExitCode::Unreachable, ExitCode::Failed, ExitCode::Usage]
+        .into_iter()
+        .find(|code| codes.contains(code));
     CommandError::all(code.unwrap_or(ExitCode::Failed), errors.iter().map(|error| chain(error)).collect())
 }
 

@@ -136,10 +136,13 @@ fn line_at(source: &SourceText, at: usize) -> &str {
 /// refused anyway, but not every mistake that points at such a line knows that.
 fn holds_secret(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
+    let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     ["passw", "passphrase", "secret"].iter().any(|word| {
-        let behind =
-            lower.find(word).and_then(|at| lower[at..].split_once(':')).map(|(_, value)| value.trim_start());
-        behind.is_some_and(|value| !value.is_empty() && !value.starts_with(['{', '#']))
+        lower.match_indices(word).any(|(at, word)| {
+            let behind = lower[at + word.len()..].trim_start_matches(is_key).trim_start_matches(['"', '\'']);
+            let value = behind.trim_start().strip_prefix(':').map(str::trim_start);
+            value.is_some_and(|value| !value.is_empty() && !value.starts_with(['{', '#', '&', '*']))
+        })
     })
 }
 

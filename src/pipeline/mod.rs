@@ -3,6 +3,7 @@
 //! In: a loaded inventory and options. Out: facts, plans, outcomes. Decides nothing; prints nothing.
 
 mod connect;
+mod destroy;
 mod error;
 mod open;
 mod options;

@@ -191,7 +191,7 @@ fn owner() -> String {
 }
 
 /// What these resources ask, by node.
-fn queries(resources: &[Box<dyn Resource>]) -> BTreeMap<NodeName, BTreeSet<Query>> {
+pub(super) fn queries(resources: &[Box<dyn Resource>]) -> BTreeMap<NodeName, BTreeSet<Query>> {
     let mut all: BTreeMap<NodeName, BTreeSet<Query>> = BTreeMap::new();
     for (node, query) in resources.iter().flat_map(|resource| resource.queries()) {
         all.entry(node).or_default().insert(query);

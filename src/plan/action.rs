@@ -214,9 +214,13 @@ impl fmt::Display for Action {
                 write!(f, "check {} links between {} nodes", ports.len(), addresses.len())
             }
             Self::ReloadCorosync => f.write_str("reload corosync on all nodes"),
-            Self::Maintenance { on: true } => f.write_str("maintenance mode on (resources keep running unmanaged)"),
+            Self::Maintenance { on: true } => {
+                f.write_str("maintenance mode on (resources keep running unmanaged)")
+            }
             Self::Maintenance { on: false } => f.write_str("maintenance mode off"),
-            Self::PatchCib { changes, .. } => write!(f, "change the CIB ({} changes, one patch)", changes.len()),
+            Self::PatchCib { changes, .. } => {
+                write!(f, "change the CIB ({} changes, one patch)", changes.len())
+            }
             Self::Standby { target, on: true } => write!(f, "standby {target}"),
             Self::Standby { target, on: false } => write!(f, "unstandby {target}"),
             Self::ForgetLedger => f.write_str("forget what hactl recorded"),
