@@ -9,6 +9,7 @@ mod carry_out;
 mod completions;
 mod confirm;
 mod console;
+pub mod discover;
 mod destroy;
 mod drift;
 mod error;
