@@ -95,6 +95,10 @@ impl Events for ChannelEvents {
     fn lost(&self) -> String {
         self.connection.end_reason()
     }
+
+    fn let_go(&mut self) {
+        self.termination = None;
+    }
 }
 
 impl Drop for ChannelEvents {
