@@ -94,3 +94,37 @@ pub enum TransportError {
         reason: String,
     },
 }
+
+impl TransportError {
+    /// The node it is about.
+    #[must_use]
+    pub fn node(&self) -> &NodeName {
+        match self {
+            Self::Unreachable { node, .. }
+            | Self::HostKey { node, .. }
+            | Self::Authentication { node, .. }
+            | Self::Privilege { node, .. }
+            | Self::Timeout { node, .. }
+            | Self::Lost { node, .. }
+            | Self::TooMuchOutput { node, .. }
+            | Self::Failed { node, .. }
+            | Self::Configuration { node, .. } => node,
+        }
+    }
+
+    /// The same failure as it concerns another node (behind the same jump host).
+    pub(super) fn of_node(mut self, other: &NodeName) -> Self {
+        match &mut self {
+            Self::Unreachable { node, .. }
+            | Self::HostKey { node, .. }
+            | Self::Authentication { node, .. }
+            | Self::Privilege { node, .. }
+            | Self::Timeout { node, .. }
+            | Self::Lost { node, .. }
+            | Self::TooMuchOutput { node, .. }
+            | Self::Failed { node, .. }
+            | Self::Configuration { node, .. } => node.clone_from(other),
+        }
+        self
+    }
+}

@@ -341,11 +341,7 @@ mod tests {
         let (_folder, log, node) = logged();
         node.exec(&sh("seq 1 100000; echo the end")).await.unwrap();
         let text = text(&log);
-        assert!(
-            text.len() < 3 * MAX_STREAM_BYTES && text.contains("bytes left out]"),
-            "{}",
-            text.len()
-        );
+        assert!(text.len() < 3 * MAX_STREAM_BYTES && text.contains("bytes left out]"), "{}", text.len());
         assert!(text.contains("    | 1\n") && text.contains("    | the end\n"));
     }
 
