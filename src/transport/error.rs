@@ -112,6 +112,17 @@ impl TransportError {
         }
     }
 
+    /// The same failure, the command called by what it was for.
+    pub(super) fn of_command(mut self, title: &str) -> Self {
+        if let Self::Timeout { command, .. }
+        | Self::Lost { command, .. }
+        | Self::TooMuchOutput { command, .. } = &mut self
+        {
+            title.clone_into(command);
+        }
+        self
+    }
+
     /// The same failure as it concerns another node (behind the same jump host).
     pub(super) fn of_node(mut self, other: &NodeName) -> Self {
         match &mut self {
