@@ -11,6 +11,8 @@ mod merge;
 mod model;
 mod patch;
 mod secret;
+mod simulate;
+mod status;
 mod units;
 mod xml;
 
@@ -21,6 +23,11 @@ pub use model::{Cib, CibVersion, Section};
 pub use patch::{CibPatch, EXIT_OLD, EXIT_SCHEMA, Guard, PatchError, PatchOp, RequestError, StaleCib};
 pub use secret::{
     MASK, Reveal, UnknownSecret, has_marker, is_secret_name, marker, masked, nothing, revealed,
+};
+pub use simulate::{ActionKind, SimulatedAction, Simulation, parse_crm_simulate};
+pub use status::{
+    ClusterStatus, EXIT_NOT_RUNNING, Failure, FenceEvent, NodeStatus, OutputError, ResourceStatus,
+    parse_crm_mon,
 };
 pub use units::DesiredError;
 pub use xml::{Element, MAX_XML_BYTES, MAX_XML_DEPTH, MAX_XML_NODES, Node, XmlError, is_valid_id};
