@@ -6,6 +6,7 @@
 mod apply;
 mod arguments;
 mod carry_out;
+mod barclamp;
 mod completions;
 mod confirm;
 mod console;

@@ -42,7 +42,6 @@ pub fn merged(declarations: Vec<Declaration>) -> Vec<Declaration> {
                 id.clone_from(new);
             }
         }
-        declaration.dedup_requires();
     }
     whole.into_values().map(Declaration::Packages).chain(rest).collect()
 }
