@@ -10,18 +10,25 @@
 //!                                +------------- verify (re-discover, re-plan) <-+----------------+
 //! ```
 //!
-//! Everything between [`facts`] and [`plan`] is pure; [`transport`], [`discovery`], [`apply`] and [`lab`]
+//! Everything between [`facts`] and [`plan`] is pure; `transport`, `discovery`, `apply` and `lab`
 //! are the shells that move bytes.
 
-pub mod inventory;
 pub mod apply;
+pub mod barclamp;
+pub mod cib;
+pub mod cli;
+pub mod corosync;
+pub mod desired;
+pub mod discovery;
+pub mod distro;
 pub mod facts;
+pub mod inventory;
+pub mod lab;
 pub mod names;
+pub mod pipeline;
 pub mod plan;
 pub mod resource;
 pub mod secrets;
 pub mod transport;
 pub mod ui;
-pub mod barclamp;
-pub mod cli;
-pub mod distro;
+pub mod verify;

@@ -4,6 +4,8 @@
 mod executable;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/inventory.rs"]
+mod inventory;
 #[path = "cli/streams.rs"]
 mod streams;
 #[path = "cli/usage.rs"]

@@ -3,9 +3,17 @@
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
-use super::barclamp::BarclampArguments;
-use super::completions::CompletionsArguments;
-use super::man::ManArguments;
+use super::apply::ApplyArgs;
+use super::barclamp::BarclampArgs;
+use super::completions::CompletionsArgs;
+use super::destroy::DestroyArgs;
+use super::drift::DriftArgs;
+use super::init::InitArgs;
+use super::lab::LabArgs;
+use super::man::ManArgs;
+use super::plan::PlanArgs;
+use super::validate::ValidateArgs;
+use super::verify::VerifyArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -21,7 +29,7 @@ error, 4 node not reachable, 5 blocked, 6 stale plan, 7 locked, 8 not verified, 
 pub struct Arguments {
     /// Flags of every verb.
     #[command(flatten)]
-    pub global: GlobalArguments,
+    pub global: GlobalArgs,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -30,7 +38,7 @@ pub struct Arguments {
 /// Flags that every verb has.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Common flags")]
-pub struct GlobalArguments {
+pub struct GlobalArgs {
     /// When to use colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true)]
     pub color: ColorChoice,
@@ -48,10 +56,26 @@ pub struct GlobalArguments {
 /// What hactl can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Write a commented inventory to begin with
+    Init(InitArgs),
+    /// Check the inventory without contacting a node; every mistake is told at once
+    Validate(ValidateArgs),
+    /// Show what would change, in order, and what that disturbs; changes nothing
+    Plan(PlanArgs),
+    /// Make the nodes what the inventory says
+    Apply(ApplyArgs),
+    /// Prove that the cluster does what the inventory says
+    Verify(VerifyArgs),
+    /// Show what differs and who probably changed it; changes nothing
+    Drift(DriftArgs),
+    /// Take the cluster down and remove what hactl made
+    Destroy(DestroyArgs),
+    /// Real nodes on this machine, to try things with
+    Lab(LabArgs),
     /// Look at barclamps, begin one, test one
-    Barclamp(BarclampArguments),
+    Barclamp(BarclampArgs),
     /// Write a completion script for a shell
-    Completions(CompletionsArguments),
+    Completions(CompletionsArgs),
     /// Write the manual pages
-    Man(ManArguments),
+    Man(ManArgs),
 }

@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 
 /// Arguments of `hactl barclamp`.
 #[derive(Debug, clap::Args)]
-pub struct BarclampArguments {
+pub struct BarclampArgs {
     /// Folder with barclamps that add to or replace the built-in ones (repeatable)
     #[arg(long = "barclamp-path", value_name = "DIR", global = true)]
     paths: Vec<Utf8PathBuf>,
@@ -63,7 +63,7 @@ enum BarclampVerb {
 ///
 /// # Errors
 /// A barclamp is wrong, a test fails, or a file cannot be written.
-pub(super) fn run(arguments: &BarclampArguments, console: &Console) -> Result<ExitCode, CommandError> {
+pub(super) fn run(arguments: &BarclampArgs, console: &Console) -> Result<ExitCode, CommandError> {
     match &arguments.verb {
         BarclampVerb::List { json } => list(&load(&arguments.paths)?, *json, console),
         BarclampVerb::Show { name, json } => show(&load(&arguments.paths)?, name, *json, console),

@@ -6,7 +6,7 @@ use super::{CommandError, Console};
 
 /// Arguments of `hactl completions`.
 #[derive(Debug, clap::Args)]
-pub struct CompletionsArguments {
+pub struct CompletionsArgs {
     /// The shell that the script is for
     shell: Shell,
 }
@@ -15,7 +15,7 @@ pub struct CompletionsArguments {
 ///
 /// # Errors
 /// stdout cannot be written.
-pub(super) fn run(arguments: &CompletionsArguments, console: &Console) -> Result<(), CommandError> {
+pub(super) fn run(arguments: &CompletionsArgs, console: &Console) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::command(), "hactl", &mut script);
     console.result(&String::from_utf8_lossy(&script))

@@ -2,18 +2,24 @@
 
 use std::io::{BufRead as _, Write as _};
 
-use super::{CommandError, Console, ExitCode};
+use super::{CommandError, Console, ExitCode, InventoryArgs};
 
-/// Whether the question that will come can be answered; asked before anything is contacted, so that a pipeline
+/// Whether the question that will come can be answered; looked at before anything is contacted, so that a pipeline
 /// that forgot `--yes` learns it at once.
 ///
 /// # Errors
-/// Neither `--yes` nor a terminal on stdin.
-pub(super) fn answerable(console: &Console, yes: bool) -> Result<(), CommandError> {
-    if yes || console.interactive() {
-        return Ok(());
-    }
-    let problem = "this changes nodes and asks before it does, but stdin or stderr is not a terminal";
+/// No `--yes`, and stdin is not a terminal, or is read for the inventory.
+pub(super) fn answerable(
+    console: &Console,
+    yes: bool,
+    inventory: &InventoryArgs,
+) -> Result<(), CommandError> {
+    let stdin_taken = inventory.inventory.iter().any(|name| name == "-");
+    let problem = match (yes, stdin_taken, console.interactive()) {
+        (true, _, _) | (false, false, true) => return Ok(()),
+        (false, true, _) => "this asks before it changes nodes, but stdin is read for the inventory",
+        (false, false, false) => "this asks before it changes nodes, but stdin or stderr is not a terminal",
+    };
     Err(CommandError::new(ExitCode::Usage, problem).advice("look at `hactl plan`, then add --yes"))
 }
 

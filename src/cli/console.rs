@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use super::{CommandError, GlobalArguments};
+use super::{CommandError, GlobalArgs};
 use crate::ui::progress::{Manner, Progress};
 use crate::ui::{Detail, Surroundings, Theme};
 
@@ -20,7 +20,7 @@ pub struct Console {
 impl Console {
     /// A console for these flags, in this process's surroundings.
     #[must_use]
-    pub fn new(arguments: &GlobalArguments) -> Self {
+    pub fn new(arguments: &GlobalArgs) -> Self {
         let surroundings = Surroundings::detect();
         Self {
             surroundings,

@@ -3,8 +3,12 @@
 
 use std::fmt::Write as _;
 
+use camino::{Utf8Path, Utf8PathBuf};
+
 use super::ExitCode;
-use crate::apply::{FailureKind, Outcome};
+use crate::apply::{FailureKind, LockError, Outcome};
+use crate::lab::LabError;
+use crate::pipeline::PipelineError;
 use crate::transport::TransportError;
 use crate::ui::Theme;
 
@@ -19,7 +23,7 @@ pub struct CommandError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Report {
     /// These problems, all of one stage.
-    Problems { problems: Vec<String>, advice: Option<String> },
+    Problems { problems: Vec<String>, advice: Option<String>, log: Option<Utf8PathBuf> },
     /// A text that is complete and styled already (diagnostics with source lines).
     Rendered(String),
     /// Nothing: it was told before.
@@ -42,10 +46,33 @@ impl CommandError {
         self
     }
 
+    /// The same, followed by the problems that caused it.
+    #[must_use]
+    pub fn because(mut self, cause: &Self) -> Self {
+        if let (
+            Report::Problems { problems, log, .. },
+            Report::Problems { problems: causes, log: its_log, .. },
+        ) = (&mut self.report, &cause.report)
+        {
+            problems.extend(causes.iter().cloned());
+            log.clone_from(its_log);
+        }
+        self
+    }
+
+    /// The same with the file where the log of the run is.
+    #[must_use]
+    pub fn log(mut self, path: &Utf8Path) -> Self {
+        if let Report::Problems { log: place, .. } = &mut self.report {
+            *place = Some(path.to_owned());
+        }
+        self
+    }
+
     /// Several problems of one stage.
     #[must_use]
     pub fn all(code: ExitCode, problems: Vec<String>) -> Self {
-        Self { code, report: Report::Problems { problems, advice: None } }
+        Self { code, report: Report::Problems { problems, advice: None, log: None } }
     }
 
     /// A complete text.
@@ -81,12 +108,19 @@ impl CommandError {
             Report::Rendered(text) => {
                 let _ = writeln!(out, "{}", text.trim_end());
             }
-            Report::Problems { problems, advice } => {
+            Report::Problems { problems, advice, log } => {
                 for problem in problems {
-                    let _ = writeln!(out, "{}: {problem}", theme.alarm("error"));
+                    let mut lines = problem.lines();
+                    let _ = writeln!(out, "{}: {}", theme.alarm("error"), lines.next().unwrap_or_default());
+                    for line in lines {
+                        let _ = writeln!(out, "       {line}");
+                    }
                 }
                 if let Some(advice) = advice {
                     let _ = writeln!(out, "  what to do: {advice}");
+                }
+                if let Some(log) = log {
+                    let _ = writeln!(out, "  log of every command: {log}");
                 }
             }
         }
@@ -145,6 +179,50 @@ impl From<TransportError> for CommandError {
     fn from(error: TransportError) -> Self {
         Self::new(transport_code(&error), chain(&error))
     }
+}
+
+impl From<LabError> for CommandError {
+    fn from(error: LabError) -> Self {
+        let code = match error.exit_code() {
+            3 => ExitCode::Usage,
+            7 => ExitCode::Locked,
+            _ => ExitCode::Failed,
+        };
+        Self::new(code, chain(&error))
+    }
+}
+
+impl From<PipelineError> for CommandError {
+    fn from(error: PipelineError) -> Self {
+        let problem = chain(&error);
+        match error {
+            PipelineError::Selector(_) | PipelineError::UnknownNode(_) => Self::new(ExitCode::Usage, problem),
+            PipelineError::Barclamps(errors) => {
+                Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
+            }
+            PipelineError::Inventory(_) => Self::rendered(ExitCode::Usage, problem),
+            PipelineError::Secrets(problems) => Self::all(ExitCode::Usage, problems),
+            PipelineError::Inventory(error) => Self::rendered(ExitCode::Usage, error.to_string()),
+            PipelineError::Nodes(errors) => nodes(&errors),
+            PipelineError::Stale(_) => Self::new(ExitCode::Stale, problem),
+            PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),
+            PipelineError::Locked(LockError::Held { .. }) => Self::new(ExitCode::Locked, problem)
+                .advice("wait for it to end, or let hactl wait with --lock-timeout"),
+            PipelineError::Locked(_)
+            | PipelineError::Log { .. }
+            | PipelineError::Plan(_)
+            | PipelineError::Timeout(_) => Self::new(ExitCode::Failed, problem),
+        }
+    }
+}
+
+/// Nodes that could not be asked: together they have the code of the worst, an unreachable one before all others.
+fn nodes(errors: &[TransportError]) -> CommandError {
+    let codes: Vec<ExitCode> = errors.iter().map(transport_code).collect();
+    let code = [ExitCode::Unreachable, ExitCode::Failed, ExitCode::Usage]
+        .into_iter()
+        .find(|code| codes.contains(code));
+    CommandError::all(code.unwrap_or(ExitCode::Failed), errors.iter().map(|error| chain(error)).collect())
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::ui::progress::Progress;
 
 /// Watches the signals of this process.
 pub struct Interrupt {
-    receiver: watch::Receiver<bool>,
+    sender: watch::Sender<bool>,
+    progress: Arc<Progress>,
 }
 
 impl Interrupt {
@@ -23,24 +24,36 @@ impl Interrupt {
         let failed = |error: std::io::Error| CommandError::local("cannot watch for signals", &error);
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let (sender, receiver) = watch::channel(false);
+        let sender = watch::Sender::new(false);
+        let watched = Self { sender: sender.clone(), progress: Arc::clone(&progress) };
         tokio::spawn(async move {
             next(&mut interrupt, &mut terminate).await;
             progress.say("interrupted: the steps under way are finished first; once more ends at once");
-            // Without a receiver nobody is left who could finish anything.
-            let _ = sender.send(true);
+            sender.send_replace(true);
             next(&mut interrupt, &mut terminate).await;
             progress.finish();
             progress.say("interrupted again: ended at once; run the same command again to go on from here");
             std::process::exit(i32::from(ExitCode::Interrupted.number()));
         });
-        Ok(Self { receiver })
+        Ok(watched)
     }
 
-    /// Becomes true with the first signal.
+    /// The same when the lock of the run is lost: somebody else may be at work from then on.
+    pub fn also_when_lost(&self, mut lost: watch::Receiver<Option<String>>) {
+        let (sender, progress) = (self.sender.clone(), Arc::clone(&self.progress));
+        tokio::spawn(async move {
+            if let Ok(reason) = lost.wait_for(Option::is_some).await {
+                let reason = reason.clone().unwrap_or_default();
+                progress.say(&format!("{reason}: the steps under way are finished, no other is begun"));
+                sender.send_replace(true);
+            }
+        });
+    }
+
+    /// Becomes true with the first signal, or with the loss of the lock.
     #[must_use]
     pub fn receiver(&self) -> watch::Receiver<bool> {
-        self.receiver.clone()
+        self.sender.subscribe()
     }
 }
 

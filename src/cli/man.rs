@@ -9,7 +9,7 @@ use super::{CommandError, Console, ExitCode};
 
 /// Arguments of `hactl man`.
 #[derive(Debug, clap::Args)]
-pub struct ManArguments {
+pub struct ManArgs {
     /// Write hactl.1 and a page for every verb into this folder, instead of hactl.1 to stdout
     #[arg(short, long, value_name = "DIR")]
     output: Option<Utf8PathBuf>,
@@ -19,7 +19,7 @@ pub struct ManArguments {
 ///
 /// # Errors
 /// The folder or stdout cannot be written.
-pub(super) fn run(arguments: &ManArguments, console: &Console) -> Result<(), CommandError> {
+pub(super) fn run(arguments: &ManArgs, console: &Console) -> Result<(), CommandError> {
     // Subcommands get the common flags when the command is built.
     let mut command = super::command();
     command.build();

@@ -3,20 +3,38 @@
 //! In: what a person typed. Out: results on stdout, everything else on stderr, and one of the documented
 //! [`ExitCode`]s. The stages of the pipeline know nothing of all this.
 
+mod apply;
 mod arguments;
+mod carry_out;
 mod barclamp;
 mod completions;
 mod confirm;
 mod console;
+pub mod discover;
+mod destroy;
+mod drift;
 mod error;
 mod exit;
+mod init;
 mod interrupt;
+mod inventory_args;
+mod lab;
+mod log;
 mod man;
+mod nodes;
+mod opened;
+mod plan;
 mod run;
+mod saved_plan;
+mod validate;
+mod verify;
 
-pub use arguments::{Arguments, GlobalArguments, Verb};
+pub use arguments::{Arguments, GlobalArgs, Verb};
 pub use console::Console;
 pub use error::CommandError;
 pub use exit::ExitCode;
+pub use init::{InitArgs, Template};
 pub use interrupt::Interrupt;
+pub use inventory_args::{DEFAULT_INVENTORY, InventoryArgs, inventory_error};
 pub use run::{command, main};
+pub use validate::{FurtherChecks, ValidateArgs};

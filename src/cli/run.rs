@@ -1,12 +1,18 @@
 //! From arguments to a verb and from its end to an exit code.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{Arguments, CommandError, Console, ExitCode, Verb, barclamp, completions, man};
+use super::{
+    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy, drift, init,
+    lab, man, plan, validate, verify,
+};
+use crate::barclamp::Registry;
+use crate::pipeline::{PipelineError, Prepared};
 use crate::ui::Surroundings;
 
 /// The command line's definition, for completion, manual pages and tests.
@@ -23,7 +29,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let console = Console::new(&arguments.global);
-    match dispatch(&arguments, &console) {
+    match dispatch(arguments, &console) {
         Ok(code) => code,
         Err(error) => {
             console.tell(&error.text(console.err()));
@@ -32,12 +38,47 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &Arguments, console: &Console) -> Result<ExitCode, CommandError> {
-    match &arguments.verb {
-        Verb::Barclamp(verb) => barclamp::run(verb, console),
-        Verb::Completions(verb) => completions::run(verb, console).map(|()| ExitCode::Done),
-        Verb::Man(verb) => man::run(verb, console).map(|()| ExitCode::Done),
+fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, CommandError> {
+    let global = &arguments.global;
+    match arguments.verb {
+        Verb::Init(verb) => init::run(&verb, console),
+        Verb::Validate(verb) => validated(&verb, console),
+        Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
+        Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
+        Verb::Verify(verb) => wait_for(verify::run(&verb, console, global)),
+        Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
+        Verb::Destroy(verb) => wait_for(destroy::run(&verb, console, global)),
+        Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
+        Verb::Barclamp(verb) => barclamp::run(&verb, console),
+        Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),
+        Verb::Man(verb) => man::run(&verb, console).map(|()| ExitCode::Done),
     }
+}
+
+/// `validate` with what the barclamps say of their attributes.
+fn validated(verb: &ValidateArgs, console: &Console) -> Result<ExitCode, CommandError> {
+    let registry = Registry::load(&verb.barclamps).map_err(PipelineError::Barclamps)?;
+    // Checked once: the registry goes into what is prepared.
+    let registry = Cell::new(Some(registry));
+    validate::run(verb, console, &|loaded| {
+        let Some(registry) = registry.take() else { return Vec::new() };
+        match Prepared::new(loaded.clone(), registry) {
+            Err(PipelineError::Inventory(error)) => error.diagnostics,
+            _ => Vec::new(),
+        }
+    })
+}
+
+/// Runs a verb that contacts nodes to its end.
+fn wait_for(verb: impl Future<Output = Result<ExitCode, CommandError>>) -> Result<ExitCode, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::local("cannot start the runtime", &error))?;
+    let ended = runtime.block_on(verb);
+    // What is still going on then (a name that is being looked up) must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
 
 /// What clap has to say: help and version are results, everything else is a mistake in the arguments.

@@ -113,6 +113,9 @@ impl NodeFacts {
     /// The answer to a query; an unasked one is unknown.
     #[must_use]
     pub fn observation(&self, query: &Query) -> Observation {
-        self.observed.get(query).cloned().unwrap_or_else(|| Observation::Unknown("it was not asked".to_owned()))
+        self.observed
+            .get(query)
+            .cloned()
+            .unwrap_or_else(|| Observation::Unknown("it was not asked".to_owned()))
     }
 }

@@ -29,8 +29,9 @@ pub struct BlockDevice {
     pub partition_table: Option<String>,
     /// Where it is mounted (`[SWAP]` for swap).
     pub mountpoints: Vec<String>,
-    /// Kernel name of the device that it is a part of.
-    pub parent: Option<String>,
-    /// Stable links under `/dev/disk/by-id`.
+    /// Kernel names of the devices that it lies on: the disk of a partition, every path of a multipath map, every
+    /// member of an array.
+    pub parents: Vec<String>,
+    /// Names of its stable links in `/dev/disk/by-id`.
     pub by_id: Vec<String>,
 }

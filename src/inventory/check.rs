@@ -116,7 +116,9 @@ fn collide(a: &Use<'_>, b: &Use<'_>) -> bool {
     }
 }
 
-fn shared_address(address: &Address, earlier: &Use<'_>, later: &Use<'_>, spans: &Spans) -> Diagnostic {
+fn shared_address(address: &Address, a: &Use<'_>, b: &Use<'_>, spans: &Spans) -> Diagnostic {
+    let place = |used: &Use<'_>| spans.value(&used.pointer);
+    let (earlier, later) = if place(a) <= place(b) { (a, b) } else { (b, a) };
     let name = |used: &Use<'_>| {
         if std::ptr::eq(earlier.cluster, later.cluster) {
             format!("`{}`", used.node.name)
@@ -306,7 +308,12 @@ fn held(
         return;
     };
     if let Some(path) = cycle(cluster, holder, part) {
-        let message = format!("`{holder}` contains itself: {path}");
+        // Told once, at the first of them.
+        if path.iter().any(|other| *other < holder) {
+            return;
+        }
+        let path: Vec<String> = path.iter().map(|id| format!("`{id}`")).collect();
+        let message = format!("`{holder}` contains itself: `{holder}` holds {}", path.join(", which holds "));
         problems.push(spans.diagnostic(place, "cycle", message).help("remove one of them from the other"));
         return;
     }
@@ -332,14 +339,13 @@ fn held(
 }
 
 /// The way from a part of a resource back to the resource, if there is one.
-fn cycle(cluster: &Cluster, holder: &ResourceId, part: &ResourceId) -> Option<String> {
+fn cycle<'a>(cluster: &'a Cluster, holder: &ResourceId, part: &'a ResourceId) -> Option<Vec<&'a ResourceId>> {
     let mut ways = vec![vec![part]];
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
         let last = *way.last()?;
         if last == holder {
-            let names: Vec<String> = std::iter::once(holder).chain(way).map(|id| format!("`{id}`")).collect();
-            return Some(names.join(" holds "));
+            return Some(way);
         }
         if !seen.insert(last) {
             continue;

@@ -3,7 +3,13 @@
 mod check;
 mod decode;
 mod diagnostic;
+#[cfg(test)]
+mod fixture_tests;
+#[cfg(test)]
+mod hostile_tests;
 mod load;
+#[cfg(test)]
+mod load_tests;
 mod merge;
 mod model;
 mod render;
@@ -47,5 +53,6 @@ pub use value::{
     MAX_RESOURCE_ID_BYTES, ResourceId, SCORE_INFINITY, Score, SizeMatch, ValueError, format_duration,
     parse_duration,
 };
+pub(crate) use variables::is_name as is_variable_name;
 pub use variables::{MAX_EXPANDED_BYTES, MAX_VARIABLE_DEPTH};
 pub use yaml::{MAX_DEPTH, MAX_VALUES};

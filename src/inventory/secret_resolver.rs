@@ -181,13 +181,15 @@ async fn from_command(argv: &[String]) -> Result<Bytes, SecretFailure> {
         let mut complaints = Vec::new();
         let complain = async {
             let mut stderr = stderr;
-            (&mut stderr).take(MAX_STDERR_BYTES).read_to_end(&mut complaints).await?;
+            (&mut stderr)
+                .take(MAX_STDERR_BYTES)
+                .read_to_end(&mut complaints)
+                .await
+                .map_err(SecretFailure::Io)?;
             // The rest is read too, so that a talkative program does not wait for us.
-            tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await
+            tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await.map_err(SecretFailure::Io)
         };
-        let (bytes, complained) = tokio::join!(bounded(stdout), complain);
-        let bytes = bytes?;
-        complained.map_err(SecretFailure::Io)?;
+        let (bytes, _) = tokio::try_join!(bounded(stdout), complain)?;
         let status = child.wait().await.map_err(SecretFailure::Io)?;
         if status.success() {
             return Ok(bytes);

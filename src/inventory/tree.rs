@@ -15,6 +15,8 @@ pub(super) struct Node {
     pub(super) span: Option<Span>,
     /// The key it stands under.
     pub(super) owner: Option<Span>,
+    /// What it says could not be found out, and that was reported: nothing more is to be said of it.
+    pub(super) unknown: bool,
 }
 
 /// What a node is.
@@ -121,7 +123,7 @@ impl Node {
                     .collect(),
             ),
         };
-        Self { value, span, owner: span }
+        Self { value, span, owner: span, unknown: false }
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn substitute(
     for (name, value) in overrides {
         known.insert(name.clone(), Variable { text: value.clone(), span: None });
     }
-    let mut filler = Filler { known, used: BTreeSet::new(), sources, problems };
+    let mut filler = Filler { known, used: BTreeSet::new(), failures: 0, sources, problems };
     if let Value::Mapping(entries) = &mut root.value {
         for entry in entries.iter_mut().filter(|entry| entry.key != "variables") {
             filler.fill(&mut entry.value);
@@ -99,6 +99,8 @@ fn declared(root: &Node, problems: &mut Vec<Diagnostic>) -> BTreeMap<String, Var
 struct Filler<'a> {
     known: BTreeMap<String, Variable>,
     used: BTreeSet<String>,
+    /// How many texts could not be filled in so far.
+    failures: usize,
     sources: &'a Sources,
     problems: &'a mut Vec<Diagnostic>,
 }
@@ -109,7 +111,9 @@ impl Filler<'_> {
         match &mut node.value {
             Value::Scalar { text, .. } => {
                 if text.contains("${") {
+                    let before = self.failures;
                     *text = self.expand(text, span, &mut Vec::new());
+                    node.unknown = self.failures > before;
                 }
             }
             Value::Sequence(items) => items.iter_mut().for_each(|item| self.fill(item)),
@@ -145,6 +149,7 @@ impl Filler<'_> {
             if out.len() + rest.len() > MAX_EXPANDED_BYTES {
                 let message =
                     format!("this text is longer than {MAX_EXPANDED_BYTES} bytes with its variables");
+                self.failures += 1;
                 self.problems.push(Diagnostic::new("too-large", message).at(span));
                 return String::new();
             }
@@ -196,6 +201,7 @@ impl Filler<'_> {
 
     /// Reports a problem once, pointing at what is `written` inside the text.
     fn report(&mut self, span: Option<Span>, written: &str, problem: Diagnostic, help: &str) {
+        self.failures += 1;
         let problem = problem.at(span.map(|span| self.within(span, written))).help(help);
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -214,7 +220,7 @@ impl Filler<'_> {
 }
 
 /// Whether this can name a variable.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

@@ -43,8 +43,9 @@ pub(super) fn parse(source: SourceId, text: &str, problems: &mut Vec<Diagnostic>
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or(text.len());
                 let at = builder.span_of(at, at + 1);
-                let mut problem = Diagnostic::new("syntax", format!("not YAML: {}", error.info())).at(at);
-                if let Some(help) = syntax_help(text, at) {
+                let message = error.info();
+                let mut problem = Diagnostic::new("syntax", format!("not YAML: {message}")).at(at);
+                if let Some(help) = syntax_help(text, at, &message) {
                     problem = problem.help(help);
                 }
                 builder.problems.push(problem);
@@ -56,7 +57,13 @@ pub(super) fn parse(source: SourceId, text: &str, problems: &mut Vec<Diagnostic>
 }
 
 /// Advice for the usual causes of broken syntax.
-fn syntax_help(text: &str, at: Span) -> Option<&'static str> {
+fn syntax_help(text: &str, at: Span, message: &str) -> Option<&'static str> {
+    if message.contains("flow mapping")
+        || message.contains("flow sequence")
+        || message.contains("unclosed bracket")
+    {
+        return Some("is every `{` and `[` before this place closed?");
+    }
     let start = text.get(..at.start)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(start..)?.lines().next()?;
     let indent_end = line.len() - line.trim_start().len();
@@ -133,6 +140,7 @@ impl Builder<'_> {
                     value: Value::Scalar { text: text.into_owned(), plain },
                     span: Some(at),
                     owner: None,
+                    unknown: false,
                 };
                 self.remember(anchor, &node);
                 self.place(node)?;
@@ -185,7 +193,7 @@ impl Builder<'_> {
                 Value::Mapping(entries)
             }
         };
-        let node = Node { value, span: Some(span), owner: None };
+        let node = Node { value, span: Some(span), owner: None, unknown: false };
         self.remember(open.anchor, &node);
         self.place(node)
     }
@@ -306,8 +314,14 @@ impl Builder<'_> {
     }
 }
 
+/// What stands in place of an alias that leads nowhere.
 fn nothing(at: Span) -> Node {
-    Node { value: Value::Scalar { text: String::new(), plain: true }, span: Some(at), owner: None }
+    Node {
+        value: Value::Scalar { text: String::new(), plain: true },
+        span: Some(at),
+        owner: None,
+        unknown: true,
+    }
 }
 
 /// A key from the node that stands in its place: text, place, whether it was written without quotes.

@@ -1,7 +1,8 @@
 //! The closed set of things that hactl can do to a node: what is printed is what is executed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -122,6 +123,15 @@ pub enum Action {
         /// Its value.
         value: String,
     },
+    /// See that datagrams pass between the nodes on every link, before anything is changed.
+    CheckLinks {
+        /// Nodes whose corosync does not run, so that its ports can be listened on.
+        listeners: Vec<NodeName>,
+        /// Every node's addresses, link 0 first.
+        addresses: BTreeMap<NodeName, Vec<IpAddr>>,
+        /// corosync's UDP port on each link.
+        ports: Vec<u16>,
+    },
     /// `corosync-cfgtool -R`: every node of the cluster reads its corosync.conf again.
     ReloadCorosync,
     /// Pacemaker leaves all resources as they are (on) or manages them again (off).
@@ -129,11 +139,12 @@ pub enum Action {
         /// On or off.
         on: bool,
     },
-    /// Apply one patch to the CIB.
+    /// Bring the CIB to this configuration by one patch, made against the live CIB that the guard names and
+    /// conditional on its version: while the guard holds, it consists of exactly these changes.
     PatchCib {
-        /// The patchset, secrets as markers.
-        patch: String,
-        /// Operations in it, in words, for people.
+        /// The wanted `<cib>`, secrets as markers.
+        desired: String,
+        /// The changes in words, for people; secrets masked.
         changes: Vec<String>,
     },
     /// Move what Pacemaker runs on a node elsewhere (on), or let it come back (off).
@@ -145,6 +156,8 @@ pub enum Action {
     },
     /// Forget what hactl recorded on the node.
     ForgetLedger,
+    /// Have Pacemaker stop every resource of the cluster.
+    StopAllResources,
     /// Remove the state that Pacemaker and corosync keep on disk.
     RemoveClusterState,
     /// Wait for a condition.
@@ -197,13 +210,21 @@ impl fmt::Display for Action {
             Self::CopySecret { path, from } => write!(f, "copy {path} from {from}"),
             Self::LoadModule { name } => write!(f, "load kernel module {name}"),
             Self::SetSysctl { key, value } => write!(f, "set {key} = {value}"),
+            Self::CheckLinks { addresses, ports, .. } => {
+                write!(f, "check {} links between {} nodes", ports.len(), addresses.len())
+            }
             Self::ReloadCorosync => f.write_str("reload corosync on all nodes"),
-            Self::Maintenance { on: true } => f.write_str("maintenance mode on (resources keep running unmanaged)"),
+            Self::Maintenance { on: true } => {
+                f.write_str("maintenance mode on (resources keep running unmanaged)")
+            }
             Self::Maintenance { on: false } => f.write_str("maintenance mode off"),
-            Self::PatchCib { changes, .. } => write!(f, "change the CIB ({} changes, one patch)", changes.len()),
+            Self::PatchCib { changes, .. } => {
+                write!(f, "change the CIB ({} changes, one patch)", changes.len())
+            }
             Self::Standby { target, on: true } => write!(f, "standby {target}"),
             Self::Standby { target, on: false } => write!(f, "unstandby {target}"),
             Self::ForgetLedger => f.write_str("forget what hactl recorded"),
+            Self::StopAllResources => f.write_str("stop every resource of the cluster"),
             Self::RemoveClusterState => f.write_str("remove the state of corosync and Pacemaker"),
             Self::Wait { until, limit_s } => write!(f, "wait until {until} (at most {limit_s} s)"),
         }

@@ -63,6 +63,7 @@ pub fn build(
             }
         }
         let context = DiffContext { facts, secrets, pending: &pending };
+        plan.notes.extend(resource.notes(&context));
         let change = resource.diff(&context);
         let tail = match change {
             Ok(Change::None) => before,
@@ -110,7 +111,10 @@ fn in_order(resources: &[Box<dyn Resource>]) -> Result<Vec<&dyn Resource>, PlanE
     for resource in resources {
         for requirement in resource.requires() {
             let Some(from) = index.get(requirement) else {
-                return Err(PlanError::Missing { resource: resource.id().clone(), requirement: requirement.clone() });
+                return Err(PlanError::Missing {
+                    resource: resource.id().clone(),
+                    requirement: requirement.clone(),
+                });
             };
             graph.add_edge(*from, index[resource.id()], ());
         }
@@ -118,7 +122,8 @@ fn in_order(resources: &[Box<dyn Resource>]) -> Result<Vec<&dyn Resource>, PlanE
     match toposort(&graph, None) {
         Ok(order) => Ok(order.into_iter().map(|node| &*resources[graph[node]]).collect()),
         Err(_) => {
-            let cycle = tarjan_scc(&graph).into_iter().find(|component| component.len() > 1).unwrap_or_default();
+            let cycle =
+                tarjan_scc(&graph).into_iter().find(|component| component.len() > 1).unwrap_or_default();
             Err(PlanError::Cycle(cycle.into_iter().map(|node| resources[graph[node]].id().clone()).collect()))
         }
     }

@@ -1,11 +1,14 @@
 //! A condition on a node or a cluster that can be looked at: proof of a step, goal of a wait.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Digest;
+use crate::cib::{ClusterStatus, parse_crm_mon};
+use crate::corosync::parse_quorum_status;
+use crate::facts::{ClusterQuery, Digest, Observation, Query};
 use crate::names::NodeName;
 
 /// A condition, evaluated on the step's node.
@@ -45,11 +48,119 @@ pub enum Check {
     },
     /// Pacemaker has nothing left to do.
     Settled,
+    /// No resource runs, fence devices apart.
+    AllStopped,
+    /// Pacemaker leaves resources alone (or manages them).
+    Maintenance {
+        /// On or off.
+        on: bool,
+    },
     /// These resources run, managed and without failure.
     Running {
         /// Their ids.
         resources: Vec<String>,
     },
+}
+
+impl Check {
+    /// What must be observed on the step's node to judge it.
+    #[must_use]
+    pub fn queries(&self) -> BTreeSet<Query> {
+        match self {
+            Self::Done => BTreeSet::new(),
+            Self::File { path, .. } => BTreeSet::from([Query::File { path: path.clone(), text: false }]),
+            Self::Packages { names } => names.iter().map(|name| Query::Package { name: name.clone() }).collect(),
+            Self::UnitActive { unit, .. } => BTreeSet::from([Query::Unit { name: unit.clone() }]),
+            Self::Membership { .. } => BTreeSet::from([Query::Cluster(ClusterQuery::Quorum)]),
+            Self::Settled => BTreeSet::from([Query::Cluster(ClusterQuery::Idle)]),
+            Self::Online { .. } | Self::AllStopped | Self::Maintenance { .. } | Self::Running { .. } => {
+                BTreeSet::from([Query::Cluster(ClusterQuery::Status)])
+            }
+        }
+    }
+
+    /// Whether it holds, judged by the answers to [`Check::queries`].
+    ///
+    /// # Errors
+    /// What is still missing, in words.
+    pub fn judge(&self, observe: &dyn Fn(&Query) -> Observation) -> Result<(), String> {
+        self.queries().iter().try_for_each(|query| match observe(query) {
+            Observation::Unknown(why) => Err(format!("it could not be looked at: {why}")),
+            seen => self.judge_one(query, &seen),
+        })
+    }
+
+    fn judge_one(&self, query: &Query, seen: &Observation) -> Result<(), String> {
+        match (self, seen) {
+            (Self::File { digest, .. }, Observation::File(state)) => {
+                let found = state.as_ref().map(|state| &state.digest);
+                ensure(found == digest.as_ref(), || match found {
+                    Some(found) => format!("it has digest {}", found.short()),
+                    None => "it does not exist".to_owned(),
+                })
+            }
+            (Self::Packages { .. }, Observation::Package(state)) => {
+                let name = if let Query::Package { name } = query { name.as_str() } else { "?" };
+                ensure(state.as_ref().is_some_and(|state| state.configured), || format!("{name} is not installed"))
+            }
+            (Self::UnitActive { active, .. }, Observation::Unit(state)) => {
+                let running = matches!(state.active_state.as_str(), "active" | "reloading");
+                ensure(running == *active, || format!("it is {}", state.active_state))
+            }
+            (Self::Membership { nodes }, Observation::Text(text)) => judge_membership(nodes, text.as_deref()),
+            (Self::Settled, Observation::Text(text)) => match text.as_deref().map(str::trim) {
+                None => Err("Pacemaker does not run".to_owned()),
+                Some("idle") => Ok(()),
+                Some(pending) => Err(pending.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")),
+            },
+            (_, Observation::Text(text)) => self.judge_status(text.as_deref()),
+            _ => Err("it was not looked at as what it is".to_owned()),
+        }
+    }
+
+    fn judge_status(&self, text: Option<&str>) -> Result<(), String> {
+        let text = text.ok_or("Pacemaker does not answer yet")?;
+        let status = parse_crm_mon(text).map_err(|error| error.to_string())?;
+        match self {
+            Self::Online { nodes } => judge_online(nodes, &status),
+            Self::AllStopped => {
+                let running: Vec<&str> =
+                    status.resources.iter().filter(|one| one.active && !one.is_fencing()).map(|one| one.id.as_str()).collect();
+                ensure(running.is_empty(), || format!("{} still run", running.join(", ")))
+            }
+            Self::Maintenance { on } => {
+                ensure(status.maintenance_mode == *on, || format!("it is {}", if *on { "off" } else { "on" }))
+            }
+            Self::Running { resources } => {
+                let runs = |id: &String| status.resources.iter().any(|one| &one.id == id && one.active && !one.failed);
+                let missing: Vec<&str> = resources.iter().filter(|id| !runs(id)).map(String::as_str).collect();
+                ensure(missing.is_empty(), || format!("{} do not run", missing.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+fn judge_membership(nodes: &[NodeName], text: Option<&str>) -> Result<(), String> {
+    let text = text.ok_or("corosync does not answer yet")?;
+    let status = parse_quorum_status(text).map_err(|error| error.to_string())?;
+    let present = |node: &&NodeName| status.members.iter().any(|member| member.name == node.as_str());
+    let missing: Vec<&str> = nodes.iter().filter(|node| !present(node)).map(NodeName::as_str).collect();
+    ensure(missing.is_empty(), || format!("{} are not members yet", missing.join(", ")))?;
+    ensure(status.quorate, || "there is no quorum".to_owned())
+}
+
+fn judge_online(nodes: &[NodeName], status: &ClusterStatus) -> Result<(), String> {
+    let online = |node: &&NodeName| {
+        status.nodes.iter().any(|one| one.name == node.as_str() && one.online && !one.unclean && !one.pending)
+    };
+    let missing: Vec<&str> = nodes.iter().filter(|node| !online(node)).map(NodeName::as_str).collect();
+    ensure(missing.is_empty(), || format!("{} are not online yet", missing.join(", ")))?;
+    ensure(status.dc.is_some(), || "no controller is elected yet".to_owned())
 }
 
 fn names(nodes: &[NodeName]) -> String {
@@ -68,6 +179,9 @@ impl fmt::Display for Check {
             Self::Membership { nodes } => write!(f, "corosync is quorate with {}", names(nodes)),
             Self::Online { nodes } => write!(f, "Pacemaker has {} online", names(nodes)),
             Self::Settled => f.write_str("Pacemaker has nothing left to do"),
+            Self::AllStopped => f.write_str("all resources are stopped"),
+            Self::Maintenance { on: true } => f.write_str("maintenance mode is on"),
+            Self::Maintenance { on: false } => f.write_str("maintenance mode is off"),
             Self::Running { resources } => write!(f, "{} run", resources.join(", ")),
         }
     }

@@ -7,10 +7,15 @@ mod action;
 mod build;
 mod check;
 mod document;
+mod drift;
+pub mod preflight;
+mod restrict;
 mod step;
 
 pub use action::{Action, UnitVerb};
 pub use build::{PlanError, build};
 pub use check::Check;
 pub use document::{Blocked, Note, PLAN_FORMAT, Plan, ResourceChange};
+pub use drift::{Origin, origins};
+pub use restrict::restrict;
 pub use step::{Guard, Risk, Step, StepId};

@@ -61,15 +61,12 @@ pub enum Guard {
         /// Its digest when the plan was made.
         digest: Option<Digest>,
     },
-    /// The CIB has still this version (num_updates apart, which counts status changes).
+    /// What people and hactl put into the CIB is still what was planned for. What Pacemaker itself keeps there
+    /// (status, its own properties, the list of nodes, maintenance mode) does not count.
     Cib {
-        /// `admin_epoch`.
-        admin_epoch: u64,
-        /// `epoch`.
-        epoch: u64,
+        /// [`crate::cib::intent_digest`] when the plan was made.
+        intent: Digest,
     },
-    /// The CIB is the one that Pacemaker makes for itself: no object in it is a person's.
-    CibPristine,
 }
 
 /// One action on one node.

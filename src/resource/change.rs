@@ -82,6 +82,12 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// The steps themselves, for a resource that is made of others.
+    #[must_use]
+    pub fn into_steps(self) -> Vec<Step> {
+        self.steps
+    }
+
     /// The change that these steps make.
     #[must_use]
     pub fn change(self, summary: impl Into<String>, diff: impl Into<String>) -> Change {

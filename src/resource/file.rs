@@ -38,20 +38,37 @@ impl ManagedFile {
     }
 
     fn blocked(&self, reason: String, advice: &str) -> Blocked {
-        Blocked { resource: self.id.clone(), node: Some(self.node.clone()), reason, advice: advice.to_owned() }
+        Blocked {
+            resource: self.id.clone(),
+            node: Some(self.node.clone()),
+            reason,
+            advice: advice.to_owned(),
+        }
     }
 
     /// The step that puts the content in place of what was seen, if they differ.
     ///
     /// # Errors
     /// A secret is not known, or the file could not be judged.
-    pub fn diff_with(&self, seen: &Observation, context: &DiffContext<'_>) -> Result<Option<(Steps<'_>, String, String)>, Blocked> {
+    pub fn diff_with(
+        &self,
+        seen: &Observation,
+        context: &DiffContext<'_>,
+    ) -> Result<Option<(Steps<'_>, String, String)>, Blocked> {
         let state = match seen {
             Observation::File(state) => state.as_ref(),
             Observation::Unknown(why) => {
-                return Err(self.blocked(format!("{} could not be looked at: {why}", self.path), "see why and run again"));
+                return Err(self.blocked(
+                    format!("{} could not be looked at: {why}", self.path),
+                    "see why and run again",
+                ));
             }
-            _ => return Err(self.blocked(format!("{} was not looked at as a file", self.path), "this is a defect of hactl")),
+            _ => {
+                return Err(self.blocked(
+                    format!("{} was not looked at as a file", self.path),
+                    "this is a defect of hactl",
+                ));
+            }
         };
         let revealed = context
             .secrets
@@ -64,9 +81,16 @@ impl ManagedFile {
         let (summary, diff) = self.difference(state, &wanted, context);
         let mut steps = Steps::of(&self.id);
         steps.push(&self.node, "replace", self.action(), &[]);
-        steps.guard(Guard::File { path: self.path.clone(), digest: state.map(|state| state.digest.clone()) });
+        // A package that the plan installs first may bring an example of the file.
+        let brought = state.is_none() && self.requires.iter().any(|id| context.pending.contains(id));
+        if !brought {
+            let digest = state.map(|state| state.digest.clone());
+            steps.guard(Guard::File { path: self.path.clone(), digest });
+        }
         let known = (!has_marker(&self.content)).then_some(wanted);
-        steps.proof(known.map_or(Check::Done, |digest| Check::File { path: self.path.clone(), digest: Some(digest) }));
+        steps.proof(
+            known.map_or(Check::Done, |digest| Check::File { path: self.path.clone(), digest: Some(digest) }),
+        );
         Ok(Some((steps, summary, diff)))
     }
 
@@ -86,7 +110,12 @@ impl ManagedFile {
         state.mode == self.mode && state.owner == self.owner && state.group == self.group
     }
 
-    fn difference(&self, state: Option<&FileState>, wanted: &Digest, context: &DiffContext<'_>) -> (String, String) {
+    fn difference(
+        &self,
+        state: Option<&FileState>,
+        wanted: &Digest,
+        context: &DiffContext<'_>,
+    ) -> (String, String) {
         let Some(state) = state else {
             return (format!("create {}", self.path), text_diff("", &masked(&self.content)));
         };

@@ -63,11 +63,17 @@ impl HostsBlock {
         let mut block: Vec<String> = Vec::new();
         if !self.entries.is_empty() {
             block.push(begin);
-            block.extend(self.entries.iter().map(|entry| format!("{}\t{}", entry.address, entry.names.join(" "))));
+            block.extend(
+                self.entries.iter().map(|entry| format!("{}\t{}", entry.address, entry.names.join(" "))),
+            );
             block.push(end);
         }
         let at = at.unwrap_or(kept.len());
-        let lines = kept[..at].iter().map(|line| (*line).to_owned()).chain(block).chain(kept[at..].iter().map(|line| (*line).to_owned()));
+        let lines = kept[..at]
+            .iter()
+            .map(|line| (*line).to_owned())
+            .chain(block)
+            .chain(kept[at..].iter().map(|line| (*line).to_owned()));
         lines.map(|line| line + "\n").collect()
     }
 
@@ -105,7 +111,9 @@ impl Resource for HostsBlock {
                 Some(text) => (text, state.mode, Some(state.digest)),
                 None => return Err(self.blocked(format!("{HOSTS_PATH} is not text or too large"))),
             },
-            Observation::Unknown(why) => return Err(self.blocked(format!("{HOSTS_PATH} could not be read: {why}"))),
+            Observation::Unknown(why) => {
+                return Err(self.blocked(format!("{HOSTS_PATH} could not be read: {why}")));
+            }
             _ => return Err(self.blocked(format!("{HOSTS_PATH} was not looked at as a file"))),
         };
         let merged = self.merged(&present);

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{ClusterName, NodeName};
 
+/// What tells a cluster's name from a node's in an id; no node name holds a `/`.
+const CLUSTER_SCOPE: &str = "cluster/";
+
 /// `kind:name@node`, or `kind:name@cluster/NAME` for what belongs to a whole cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,7 +24,13 @@ impl ResourceId {
     /// The id of a thing of a whole cluster.
     #[must_use]
     pub fn of_cluster(kind: &str, name: &str, cluster: &ClusterName) -> Self {
-        Self(format!("{kind}:{name}@cluster/{cluster}"))
+        Self(format!("{kind}:{name}@{CLUSTER_SCOPE}{cluster}"))
+    }
+
+    /// Whether it names a thing of a whole cluster.
+    #[must_use]
+    pub fn is_of_cluster(&self) -> bool {
+        self.0.rsplit_once('@').is_some_and(|(_, scope)| scope.starts_with(CLUSTER_SCOPE))
     }
 
     /// The id as text.

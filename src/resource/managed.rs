@@ -3,7 +3,7 @@
 use super::{Change, DiffContext, ResourceId};
 use crate::facts::Query;
 use crate::names::NodeName;
-use crate::plan::Blocked;
+use crate::plan::{Blocked, Note};
 
 /// One managed thing. One file each in `resource/`.
 pub trait Resource: std::fmt::Debug + Send + Sync {
@@ -15,6 +15,11 @@ pub trait Resource: std::fmt::Debug + Send + Sync {
 
     /// What must be observed, and where, to judge it.
     fn queries(&self) -> Vec<(NodeName, Query)>;
+
+    /// What a person should know about it although nothing is to be done.
+    fn notes(&self, _context: &DiffContext<'_>) -> Vec<Note> {
+        Vec::new()
+    }
 
     /// How it differs from what is wanted.
     ///

@@ -3,23 +3,33 @@
 //! In: what is wanted, and what was observed. Out: a [`Change`]. Never touches a node.
 
 mod change;
+mod cib;
 mod context;
+mod corosync;
 mod file;
 mod hosts;
 mod id;
 mod kernel;
+mod link_check;
 mod managed;
+mod membership;
 mod packages;
 mod shared_secret;
+mod teardown;
 mod unit;
 
 pub use change::{Change, Steps};
+pub use cib::CibConfig;
 pub use context::DiffContext;
+pub use corosync::CorosyncConfig;
 pub use file::ManagedFile;
 pub use hosts::{HostsBlock, HostsEntry};
 pub use id::ResourceId;
 pub use kernel::{KernelModule, Sysctl};
+pub use link_check::LinkCheck;
 pub use managed::Resource;
+pub use membership::Membership;
 pub use packages::Packages;
 pub use shared_secret::SharedSecret;
+pub use teardown::Teardown;
 pub use unit::{BootState, RunState, Unit};

@@ -85,7 +85,12 @@ impl SharedSecret {
             (1, Some((node, digest))) => Ok(Some((node, (*digest).clone()))),
             _ => {
                 let holders: Vec<&str> = held.iter().map(|(node, _)| node.as_str()).collect();
-                let reason = format!("{} differs between {}, and {} does not tell which is right", self.path, holders.join(", "), self.used_by);
+                let reason = format!(
+                    "{} differs between {}, and {} does not tell which is right",
+                    self.path,
+                    holders.join(", "),
+                    self.used_by
+                );
                 let advice = format!("remove the wrong copies of {} and run again", self.path);
                 Err(self.blocked(None, reason, advice))
             }
@@ -104,7 +109,10 @@ impl Resource for SharedSecret {
 
     fn queries(&self) -> Vec<(NodeName, Query)> {
         let unit = Query::Unit { name: self.used_by.clone() };
-        self.nodes.iter().flat_map(|node| [(node.clone(), self.query()), (node.clone(), unit.clone())]).collect()
+        self.nodes
+            .iter()
+            .flat_map(|node| [(node.clone(), self.query()), (node.clone(), unit.clone())])
+            .collect()
     }
 
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
@@ -125,14 +133,19 @@ impl Resource for SharedSecret {
         };
         for (node, state) in &copies {
             let right = state.as_ref().is_some_and(|state| {
-                Some(&state.digest) == digest.as_ref() && state.mode & 0o777 == SECRET_MODE && state.owner == "root"
+                Some(&state.digest) == digest.as_ref()
+                    && state.mode & 0o777 == SECRET_MODE
+                    && state.owner == "root"
             });
             if right || (*node == from && digest.is_none()) {
                 continue;
             }
             let action = Action::CopySecret { path: self.path.clone(), from: from.clone() };
             steps.push(node, "copy", action, &after);
-            steps.guard(Guard::File { path: self.path.clone(), digest: state.as_ref().map(|state| state.digest.clone()) });
+            steps.guard(Guard::File {
+                path: self.path.clone(),
+                digest: state.as_ref().map(|state| state.digest.clone()),
+            });
             if let Some(digest) = &digest {
                 steps.proof(Check::File { path: self.path.clone(), digest: Some(digest.clone()) });
             }

@@ -58,7 +58,12 @@ impl Unit {
     }
 
     fn blocked(&self, reason: String, advice: &str) -> Blocked {
-        Blocked { resource: self.id.clone(), node: Some(self.node.clone()), reason, advice: advice.to_owned() }
+        Blocked {
+            resource: self.id.clone(),
+            node: Some(self.node.clone()),
+            reason,
+            advice: advice.to_owned(),
+        }
     }
 
     fn state(&self, context: &DiffContext<'_>) -> Result<UnitState, Blocked> {
@@ -68,7 +73,8 @@ impl Unit {
                 let reason = format!("the state of {} could not be learned: {why}", self.unit);
                 Err(self.blocked(reason, "see why and run again"))
             }
-            _ => Err(self.blocked(format!("{} was not looked at as a unit", self.unit), "this is a defect of hactl")),
+            _ => Err(self
+                .blocked(format!("{} was not looked at as a unit", self.unit), "this is a defect of hactl")),
         }
     }
 
@@ -94,8 +100,12 @@ impl Unit {
     fn boot_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
         let file_state = state.unit_file_state.as_str();
         match self.boot {
-            BootState::Enabled if fresh || matches!(file_state, "disabled" | "masked-runtime" | "") => Some(UnitVerb::Enable),
-            BootState::Disabled if fresh || matches!(file_state, "enabled" | "enabled-runtime") => Some(UnitVerb::Disable),
+            BootState::Enabled if fresh || matches!(file_state, "disabled" | "masked-runtime" | "") => {
+                Some(UnitVerb::Enable)
+            }
+            BootState::Disabled if fresh || matches!(file_state, "enabled" | "enabled-runtime") => {
+                Some(UnitVerb::Disable)
+            }
             _ => None,
         }
     }
@@ -135,12 +145,16 @@ impl Resource for Unit {
             }
             if !packages_first {
                 let reason = format!("unit {} does not exist on the node", self.unit);
-                return Err(self.blocked(reason, "name the package that brings it, or correct the unit's name"));
+                return Err(
+                    self.blocked(reason, "name the package that brings it, or correct the unit's name")
+                );
             }
         }
         if state.unit_file_state == "masked" {
             let reason = format!("unit {} is masked on the node", self.unit);
-            return Err(self.blocked(reason, "somebody masked it on purpose: `systemctl unmask` it if that is over"));
+            return Err(
+                self.blocked(reason, "somebody masked it on purpose: `systemctl unmask` it if that is over")
+            );
         }
         let mut verbs = Vec::new();
         if held || state.unit_file_state == "masked-runtime" {
@@ -177,7 +191,11 @@ impl Unit {
         let why = stale.map(|why| format!(" ({why})")).unwrap_or_default();
         let diff = format!(
             "-{} is {}, {}\n+{}: {}\n",
-            self.unit, state.active_state, state.unit_file_state, self.unit, words.join(", ")
+            self.unit,
+            state.active_state,
+            state.unit_file_state,
+            self.unit,
+            words.join(", ")
         );
         steps.change(format!("{} {}{why}", words.join(", "), self.unit), diff)
     }

@@ -11,6 +11,9 @@ use camino::Utf8PathBuf;
 pub const DEFAULT_OUTPUT_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 /// How long one command may take unless it says otherwise.
 pub const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Words and characters of a command that name it in a message.
+const TITLE_WORDS: usize = 3;
+const TITLE_CHARS: usize = 60;
 
 /// Whether what goes through a command may be written to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,19 @@ impl Command {
         }
     }
 
+    /// The command's first words, for messages; of a secret one, the program only.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let words = if self.secrecy == Secrecy::Secret { 1 } else { TITLE_WORDS };
+        let text = self.argv.iter().take(words).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut title: String =
+            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TITLE_CHARS).collect();
+        if title.len() < text.len() || self.argv.len() > words {
+            title.push('…');
+        }
+        title
+    }
+
     /// The same command with this input.
     #[must_use]
     pub fn stdin(mut self, stdin: impl Into<Bytes>) -> Self {
@@ -66,6 +82,13 @@ impl Command {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The same command with this limit on stdout and on stderr, in bytes.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit_bytes = bytes;
         self
     }
 

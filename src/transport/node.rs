@@ -13,6 +13,14 @@ pub trait Transport: Send + Sync {
     /// The node at the other end.
     fn node(&self) -> &NodeName;
 
+    /// Makes the connection now, if there is one to make, so that its errors come early.
+    ///
+    /// # Errors
+    /// The way there failed.
+    async fn connect(&self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     /// Runs a command to its end. A non-zero exit is an [`Output`], not an error.
     ///
     /// # Errors

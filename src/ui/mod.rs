@@ -5,16 +5,21 @@
 
 mod count;
 mod diff;
+mod drift;
 mod facts;
 mod outcome;
 mod plan;
 pub mod progress;
 mod table;
 mod theme;
+mod verify;
 
 pub use count::{count, duration, size};
 pub use diff::{Mark, mark_of, styled_diff};
+pub use drift::drift_text;
 pub use facts::facts_table;
 pub use outcome::outcome_text;
+pub(crate) use table::{Columns, Tone, cell};
 pub use plan::{Detail, PlanView};
 pub use theme::{ColorChoice, Surroundings, Theme};
+pub use verify::verify_text;

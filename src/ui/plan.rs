@@ -258,8 +258,13 @@ impl<'a> PlanView<'a> {
                 (None, Place::Node(node)) => (*node).to_owned(),
                 (None, Place::Cluster(cluster)) => format!("cluster {cluster}"),
             };
+            let mut reasons = blocked.reason.lines().map(printable);
+            let first = reasons.next().unwrap_or_default();
             let label = self.theme.alarm("blocked");
-            let _ = writeln!(out, "{label} {place}: {}: {}", printable(name), printable(&blocked.reason));
+            let _ = writeln!(out, "{label} {place}: {}: {first}", printable(name));
+            for line in reasons {
+                let _ = writeln!(out, "        {line}");
+            }
             let _ = writeln!(out, "  what to do: {}", printable(&blocked.advice));
         }
         if !self.plan.blocked.is_empty() {
@@ -294,10 +299,7 @@ impl<'a> PlanView<'a> {
             Guard::File { path, digest: Some(digest) } => {
                 lines.push(format!("only if {path} still has digest {}", digest.short()));
             }
-            Guard::Cib { admin_epoch, epoch } => {
-                lines.push(format!("only if the CIB is still at {admin_epoch}.{epoch}"));
-            }
-            Guard::CibPristine => lines.push("only if nobody has configured anything in the CIB".to_owned()),
+            Guard::Cib { .. } => lines.push("only if the CIB's configuration is still as it was seen".to_owned()),
         }
         if step.proof != Check::Done {
             lines.push(format!("proof: {}", step.proof));
@@ -399,7 +401,7 @@ mod tests {
         install(&mut plan, &node("beta"));
         restart(&mut plan, &node("alpha"));
         restart(&mut plan, &node("beta"));
-        let action = Action::PatchCib { patch: String::new(), changes: vec!["x".to_owned()] };
+        let action = Action::PatchCib { desired: String::new(), changes: vec!["x".to_owned()] };
         let id = ResourceId::of_cluster("cib", "web", &web());
         add(
             &mut plan,

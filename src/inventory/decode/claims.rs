@@ -15,6 +15,9 @@ use crate::names::{NodeName, RoleName};
 const STABLE_FOLDERS: &[&str] =
     &["/dev/disk/by-id/", "/dev/disk/by-path/", "/dev/disk/by-partuuid/", "/dev/mapper/"];
 
+/// Keys of a claim that say which device it is.
+const IDENTIFYING: &[&str] = &["path", "serial", "wwn", "eui", "model", "size", "rotational", "transport"];
+
 impl Decoder<'_> {
     /// `claims` of a cluster.
     pub(crate) fn claims(&mut self, node: &Node) -> BTreeMap<NodeName, BTreeMap<String, DeviceClaim>> {
@@ -63,10 +66,8 @@ impl Decoder<'_> {
         if let Some(path) = &claim.path {
             self.check_path(node, path.as_str(), claim.unstable_path)?;
         }
-        let DeviceClaim { path, serial, wwn, eui, model, size, rotational, transport, .. } = &claim;
-        let names_one =
-            path.is_some() || [serial, wwn, eui, model, transport].into_iter().any(Option::is_some);
-        if !names_one && size.is_none() && rotational.is_none() {
+        let names_one = |key: &str| node.get(key).is_some();
+        if matches!(node.value, Value::Mapping(_)) && !IDENTIFYING.iter().any(|key| names_one(key)) {
             self.report(
                 Diagnostic::new("missing-key", format!("{what} does not say which device"))
                     .at(node.blame())

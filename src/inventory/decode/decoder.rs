@@ -87,6 +87,9 @@ impl<'a> Decoder<'a> {
 
     /// Notes that something else was wanted here.
     pub(crate) fn wrong_type(&mut self, node: &Node, what: &str, wanted: &str, help: &str) {
+        if node.unknown {
+            return;
+        }
         let found = node.describe();
         self.report(
             Diagnostic::new("wrong-type", format!("{what} must be {wanted}, not {found}"))
@@ -177,6 +180,9 @@ impl<'a> Decoder<'a> {
 
     /// A text exactly as written: `012`, `1e3` and `no` are what they look like, whatever YAML makes of them.
     pub(crate) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        if node.unknown {
+            return None;
+        }
         let Value::Scalar { text, plain } = &node.value else {
             self.wrong_type(
                 node,
@@ -233,6 +239,9 @@ impl<'a> Decoder<'a> {
     /// A whole number between these two, both included.
     pub(crate) fn integer(&mut self, node: &Node, what: &str, min: i64, max: i64) -> Option<i64> {
         let wanted = "a whole number";
+        if node.unknown {
+            return None;
+        }
         let Value::Scalar { text, plain } = &node.value else {
             self.wrong_type(node, what, wanted, "write one number");
             return None;

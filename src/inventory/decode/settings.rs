@@ -24,6 +24,9 @@ const MAX_SETTING_NAME_BYTES: usize = 255;
 impl Decoder<'_> {
     /// A reference to a secret.
     pub(crate) fn secret(&mut self, node: &Node, what: &str) -> Option<SecretRef> {
+        if node.unknown {
+            return None;
+        }
         let Value::Mapping(entries) = &node.value else {
             let problem = match &node.value {
                 Value::Scalar { .. } if !node.is_null() => {

@@ -1,0 +1,107 @@
+//! Carries out the steps of a plan: each when those before it are done, one at a time on a node.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::guard::check_guard;
+use super::perform::perform;
+use super::prove::prove;
+use super::run::{Run, StepError};
+use super::{Event, Failure, Outcome, Phase, StepResult, journal};
+use crate::plan::{Action, Plan, Risk, Step, StepId};
+
+/// Executes the plan. Steps that do not depend on a failed one are still done, unless they disturb something.
+pub async fn execute(plan: &Plan, run: &Run) -> Outcome {
+    let began = Instant::now();
+    run.events.emit(Event::PhaseStarted { phase: Phase::Apply, total: plan.steps.len() });
+    let mut outcome = Outcome::default();
+    let mut waiting: Vec<&Step> = plan.steps.iter().collect();
+    let mut done: BTreeSet<&StepId> = BTreeSet::new();
+    let mut running = FuturesUnordered::new();
+    let mut cancel = run.cancel.clone();
+    loop {
+        outcome.interrupted |= *cancel.borrow();
+        let mut still = Vec::new();
+        for step in waiting {
+            let held_back = outcome.interrupted || (!outcome.failed.is_empty() && step.risk != Risk::Safe);
+            if !held_back && step.after.iter().all(|id| done.contains(id)) {
+                running.push(carry_out(step, run));
+            } else {
+                still.push(step);
+            }
+        }
+        waiting = still;
+        if running.is_empty() {
+            break;
+        }
+        tokio::select! {
+            Some((step, result)) = running.next() => match result {
+                Ok(()) => {
+                    done.insert(&step.id);
+                    outcome.done.push(step.id.clone());
+                }
+                Err(error) => outcome.failed.push(failure(step, error, run)),
+            },
+            // Nothing new is begun after an interruption; what runs is brought to its end.
+            changed = cancel.changed(), if !outcome.interrupted && !*run.cancel.borrow() => {
+                outcome.interrupted |= changed.is_ok() && *run.cancel.borrow();
+            }
+        }
+    }
+    outcome.not_begun = waiting.into_iter().map(|step| step.id.clone()).collect();
+    run.events.emit(Event::PhaseFinished { phase: Phase::Apply, took: began.elapsed() });
+    outcome
+}
+
+fn failure(step: &Step, error: StepError, run: &Run) -> Failure {
+    Failure {
+        step: step.id.clone(),
+        node: step.node.clone(),
+        attempted: step.action.to_string(),
+        reason: run.secrets.hide(&error.reason),
+        advice: error.advice,
+        kind: error.kind,
+    }
+}
+
+async fn carry_out<'a>(step: &'a Step, run: &Run) -> (&'a Step, Result<(), StepError>) {
+    let what = step.action.to_string();
+    let began = Instant::now();
+    let result = attempt(step, run, &what).await;
+    let shown = match &result {
+        Ok(()) => StepResult::Done,
+        Err(error) => StepResult::Failed(run.secrets.hide(&error.reason)),
+    };
+    run.events.emit(Event::StepFinished {
+        step: step.id.clone(),
+        node: step.node.clone(),
+        what,
+        result: shown,
+        took: began.elapsed(),
+    });
+    (step, result)
+}
+
+async fn attempt(step: &Step, run: &Run, what: &str) -> Result<(), StepError> {
+    // A wait changes nothing, so it does not keep other steps from the node.
+    if let Action::Wait { until, limit_s } = &step.action {
+        run.events.emit(started(step, what));
+        return prove(until, step, run, Duration::from_secs(*limit_s)).await;
+    }
+    let Some(ledger) = run.ledgers.get(&step.node) else {
+        return Err(StepError::failed(format!("{} does not belong to the run", step.node), "this is a defect of hactl"));
+    };
+    let mut ledger = ledger.lock().await;
+    run.events.emit(started(step, what));
+    check_guard(&step.guard, step, run).await?;
+    perform(step, run, &mut ledger).await?;
+    prove(&step.proof, step, run, super::prove::PROOF_LIMIT).await?;
+    journal::note(step, run).await
+}
+
+fn started(step: &Step, what: &str) -> Event {
+    Event::StepStarted { step: step.id.clone(), node: step.node.clone(), what: what.to_owned() }
+}

@@ -1,0 +1,12 @@
+//! One file per family of actions: how each is carried out on a node.
+
+mod cluster;
+mod dispatch;
+mod files;
+mod kernel;
+mod links;
+mod packages;
+mod secrets;
+mod units;
+
+pub(super) use dispatch::perform;

@@ -1,0 +1,69 @@
+//! systemd units.
+
+use std::time::Duration;
+
+use crate::apply::LedgerStore;
+use crate::apply::run::{Run, StepError, tail};
+use crate::discovery::ask;
+use crate::facts::{Observation, OwnedUnit, Query};
+use crate::plan::{Step, UnitVerb};
+use crate::transport::Command;
+
+/// How long systemctl may take: Pacemaker stops its resources before it stops.
+const UNIT_TIMEOUT: Duration = Duration::from_secs(300);
+/// Lines of the unit's own log that an error shows.
+const SHOWN_LOG_LINES: &str = "8";
+
+/// Carries out [`crate::plan::Action::Unit`].
+///
+/// # Errors
+/// systemd refused or the unit failed; the reason holds the end of its log.
+pub(super) async fn change(
+    step: &Step,
+    run: &Run,
+    ledger: &mut LedgerStore,
+    unit: &str,
+    verb: UnitVerb,
+) -> Result<(), StepError> {
+    remember(step, run, ledger, unit, verb).await?;
+    let mut argv = vec!["systemctl", verb.word()];
+    if verb == UnitVerb::Unmask {
+        argv.push("--runtime");
+    }
+    argv.extend(["--", unit]);
+    let transport = run.transport(&step.node)?;
+    let output = transport.exec(&Command::new(argv).timeout(UNIT_TIMEOUT)).await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let log = Command::new(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", SHOWN_LOG_LINES, "-u", unit]);
+    let log = transport.exec(&log).await?;
+    let reason = format!("`systemctl {} {unit}`: {}\n{}", verb.word(), tail(&output), log.stdout_text().trim_end());
+    Err(StepError::failed(reason, format!("see `journalctl -u {unit}` on {}, then run again", step.node)))
+}
+
+/// Records what the unit was before hactl first changed it, so that destroy can put it back.
+async fn remember(
+    step: &Step,
+    run: &Run,
+    ledger: &mut LedgerStore,
+    unit: &str,
+    verb: UnitVerb,
+) -> Result<(), StepError> {
+    if matches!(verb, UnitVerb::Unmask | UnitVerb::Reload | UnitVerb::Restart) || ledger.ledger().units.contains_key(unit) {
+        return Ok(());
+    }
+    let transport = run.transport(&step.node)?;
+    let query = Query::Unit { name: unit.to_owned() };
+    let seen = ask(transport.as_ref(), &std::iter::once(query.clone()).collect()).await?;
+    match seen.get(&query) {
+        Some(Observation::Unit(state)) => {
+            let before = OwnedUnit { was: state.unit_file_state.clone(), was_active: state.active_state.clone() };
+            ledger.own_unit(transport.as_ref(), run.cluster_of(&step.node)?, unit, before).await
+        }
+        other => {
+            let reason = format!("the state of {unit} could not be learned: {other:?}");
+            Err(StepError::failed(reason, "see what `systemctl status` says on the node, then run again"))
+        }
+    }
+}

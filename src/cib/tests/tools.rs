@@ -1,0 +1,254 @@
+//! Pacemaker's tools, used offline on a file, have the last word.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::generate::{configuration, everything};
+use crate::cib::*;
+
+/// Cases that the real tools judge; each starts a process or two.
+const CASES: u32 = 60;
+
+/// Whether the tool is there; says so loudly when it is not.
+fn have(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").output().is_ok();
+    if !found {
+        eprintln!(
+            "SKIPPED: `{tool}` is not installed (apt-get install pacemaker-cli-utils): nothing was proven"
+        );
+    }
+    found
+}
+
+fn run(command: &mut Command, stdin: &str) -> (i32, String) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A CIB in a file of its own, as Pacemaker's tools see it.
+struct CibFile(tempfile::TempDir);
+
+impl CibFile {
+    fn new(cib: &Cib) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cib.xml"), cib.render()).unwrap();
+        Self(dir)
+    }
+
+    fn tool(&self, tool: &str) -> Command {
+        let mut command = Command::new(tool);
+        command.env("CIB_file", self.0.path().join("cib.xml"));
+        command
+    }
+
+    fn patch(&self, request: &str) -> (i32, String) {
+        run(self.tool("cibadmin").args(["--patch", "--xml-pipe"]), request)
+    }
+
+    fn read(&self) -> Cib {
+        Cib::parse(&std::fs::read_to_string(self.0.path().join("cib.xml")).unwrap()).unwrap()
+    }
+}
+
+fn configuration_of(cib: &Cib) -> String {
+    cib.root().child("configuration").unwrap().render_pretty()
+}
+
+#[test]
+fn cibadmin_makes_of_our_patch_what_we_say_it_makes() {
+    if !have("cibadmin") {
+        return;
+    }
+    let mut runner = TestRunner::new(ProptestConfig { cases: CASES, ..ProptestConfig::default() });
+    let result = runner.run(&(configuration(), configuration()), |(old, new)| {
+        let Some(patch) = patch_between(&old, &new, &nothing) else {
+            prop_assert_eq!(configuration_of(&old), configuration_of(&new));
+            return Ok(());
+        };
+        let file = CibFile::new(&old);
+        let guard = Guard::Exact { num_updates: old.version().num_updates };
+        let (code, text) = file.patch(&patch.request(guard, &nothing).unwrap());
+        prop_assert_eq!(code, 0, "{}\n{}\n{:?}", text, patch.masked(), old);
+        let (live, foreseen) = (file.read(), patch.apply(&old).unwrap());
+        prop_assert_eq!(configuration_of(&live), configuration_of(&new), "{}", patch.masked());
+        prop_assert_eq!(configuration_of(&foreseen), configuration_of(&new), "{}", patch.masked());
+        prop_assert_eq!(live.version(), foreseen.version());
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn crm_verify_accepts_what_the_constructors_make() {
+    if !have("crm_verify") {
+        return;
+    }
+    // With quorum and nodes, so that it is the configuration alone that is judged.
+    let live = super::ownership::fresh_cluster();
+    let cib = diff(&live, &everything(), &Ownership::default(), &nothing).unwrap().target;
+    let file = CibFile::new(&cib);
+    let (code, text) =
+        run(Command::new("crm_verify").args(["-V", "--xml-file"]).arg(file.0.path().join("cib.xml")), "");
+    assert_eq!((code, text.as_str()), (0, ""), "{cib:?}");
+}
+
+#[test]
+fn a_first_apply_is_accepted_and_a_second_changes_nothing() {
+    if !have("cibadmin") {
+        return;
+    }
+    let (live, desired) = (super::ownership::fresh_cluster(), everything());
+    let file = CibFile::new(&live);
+    let first = diff(&live, &desired, &Ownership::default(), &nothing).unwrap();
+    assert_eq!(first.conflicts, []);
+    let patch = first.patch.unwrap();
+    let (code, text) = file
+        .patch(&patch.request(Guard::Exact { num_updates: live.version().num_updates }, &nothing).unwrap());
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(file.tool("crm_verify").args(["-V", "--live-check"]), "");
+    assert_eq!(code, 0, "{text}");
+    let second = diff(&file.read(), &desired, &Ownership::default(), &nothing).unwrap();
+    assert!(second.is_empty(), "{:?} {:?}", second.changes, second.conflicts);
+    // And nothing of ours is left when nothing is wanted.
+    let nothing_wanted = Cib::empty("pacemaker-3.9");
+    let last = diff(&file.read(), &nothing_wanted, &Ownership::default(), &nothing).unwrap();
+    let version = file.read().version();
+    let request =
+        last.patch.unwrap().request(Guard::Exact { num_updates: version.num_updates }, &nothing).unwrap();
+    let (code, text) = file.patch(&request);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(configuration_of(&file.read()), configuration_of(&live));
+}
+
+#[test]
+fn the_guards_hold() {
+    if !have("cibadmin") {
+        return;
+    }
+    let old = super::ownership::fresh_cluster();
+    let mut new = old.clone();
+    new.set_property("maintenance-mode", "true");
+    let patch = patch_between(&old, &new, &nothing).unwrap();
+    let file = CibFile::new(&old);
+    let now = old.version().num_updates;
+    // A status update came between.
+    let late = patch.request(Guard::Exact { num_updates: now - 1 }, &nothing).unwrap();
+    assert_eq!(file.patch(&late).0, EXIT_OLD);
+    assert_eq!(file.read(), old);
+    // It does not matter to the looser guard, once.
+    let loose = patch.request(Guard::Epoch, &nothing).unwrap();
+    assert_eq!(file.patch(&loose).0, 0);
+    // But a change of the configuration does, to either.
+    assert_eq!(file.patch(&loose).0, EXIT_OLD);
+    let live = file.read().version();
+    assert!(patch.check(live).is_err());
+    assert_eq!(
+        file.patch(&patch.request(Guard::Exact { num_updates: live.num_updates }, &nothing).unwrap()).0,
+        EXIT_OLD
+    );
+    // What would not be valid is refused as a whole.
+    let current = file.read();
+    let mut invalid = current.clone();
+    invalid.put(Section::Resources, Element::new("primitive").with("id", "x"));
+    let patch = patch_between(&current, &invalid, &nothing).unwrap();
+    assert_eq!(file.patch(&patch.request(Guard::Epoch, &nothing).unwrap()).0, EXIT_SCHEMA);
+    assert_eq!(file.read(), current);
+}
+
+#[test]
+fn secrets_reach_the_cib_and_nothing_else() {
+    if !have("cibadmin") {
+        return;
+    }
+    let agent: build::Agent = "stonith:fence_ipmilan".parse().unwrap();
+    let device = build::Primitive::new("fence-a", agent)
+        .param("ip", "192.0.2.1")
+        .param("password", marker("ipmi"))
+        .param("options", format!("-k {} -v", marker("kg")));
+    let mut desired = Cib::empty("pacemaker-3.9");
+    desired.put(Section::Resources, device.build());
+    let live = super::ownership::fresh_cluster();
+    let file = CibFile::new(&live);
+    let reveal = |name: &str| Some(format!("s3cret-{name}"));
+    let first = diff(&live, &desired, &Ownership::default(), &reveal).unwrap();
+    let patch = first.patch.clone().unwrap();
+    let saved = serde_json::to_string(&patch).unwrap();
+    let shown = format!("{first:?} {:?} {saved} {}", first.changes, patch.masked());
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let patch: CibPatch = serde_json::from_str(&saved).unwrap();
+    assert!(patch.request(Guard::Epoch, &nothing).is_err(), "an unknown secret is not sent as a marker");
+    assert!(patch.request(Guard::Epoch, &|_| Some("two\nlines".to_owned())).is_err());
+    assert_eq!(file.patch(&patch.request(Guard::Epoch, &reveal).unwrap()).0, 0);
+    assert!(file.read().render().contains("value=\"-k s3cret-kg -v\""));
+    let second = diff(&file.read(), &desired, &Ownership::default(), &reveal).unwrap();
+    assert!(second.is_empty(), "{:?}", second.changes);
+    // Changed by somebody: shown without the value, put back with it.
+    let found = Cib::parse(&file.read().render().replace("s3cret-ipmi", "guessed")).unwrap();
+    let third = diff(&found, &desired, &Ownership::default(), &reveal).unwrap();
+    let shown = format!("{:?} {}", third, third.changes[0]);
+    assert!(!shown.contains("guessed") && !shown.contains("s3cret"), "{shown}");
+    assert_eq!(third.changes[0].fields.len(), 1);
+    assert_eq!(third.changes[0].fields[0].new.as_deref(), Some("(secret ipmi)"));
+}
+
+/// Measured by hand: `cargo test --release -- --ignored --nocapture speed`.
+#[test]
+#[ignore = "a measurement, for a release build"]
+fn speed() {
+    assert!(have("crm_diff"));
+    let old = super::generate::large(2_300);
+    let mut new = old.clone();
+    new.set_property("maintenance-mode", "true");
+    let text = |cib: &Cib| cib.render();
+    println!("{} bytes", text(&old).len());
+    let (old_file, new_file) = (CibFile::new(&old), CibFile::new(&new));
+    let path = |file: &CibFile| file.0.path().join("cib.xml");
+    let time = |what: &str, times: u32, work: &mut dyn FnMut()| {
+        let start = std::time::Instant::now();
+        (0..times).for_each(|_| work());
+        let each = start.elapsed() / times;
+        println!("{what}: {each:?}");
+        each.as_secs_f64()
+    };
+    let theirs = time("crm_diff", 5, &mut || {
+        let (code, _) =
+            run(Command::new("crm_diff").arg("-o").arg(path(&old_file)).arg("-n").arg(path(&new_file)), "");
+        assert_eq!(code, 1);
+    });
+    let desired = super::generate::large(2_300);
+    let ours = time("parse both, diff, render the patch", 20, &mut || {
+        let live = Cib::parse(&std::fs::read_to_string(path(&old_file)).unwrap()).unwrap();
+        let wanted = Cib::parse(&std::fs::read_to_string(path(&new_file)).unwrap()).unwrap();
+        let patch = patch_between(&live, &wanted, &nothing).unwrap();
+        assert!(!patch.request(Guard::Epoch, &nothing).unwrap().is_empty());
+    });
+    println!("patch_between is {:.1} x as fast as crm_diff", theirs / ours);
+    let owned = time("parse, diff with ownership, render the patch", 20, &mut || {
+        let live = Cib::parse(&std::fs::read_to_string(path(&old_file)).unwrap()).unwrap();
+        let found = diff(&live, &desired, &Ownership::default(), &nothing).unwrap();
+        assert!(found.patch.is_some());
+    });
+    println!("diff is {:.1} x as fast as crm_diff", theirs / owned);
+    for count in [1_000, 10_000, 20_000] {
+        let (live, desired) = (Cib::empty("pacemaker-3.9"), super::generate::large(count));
+        time(&format!("{count} objects: all to be made"), 3, &mut || {
+            assert_eq!(diff(&live, &desired, &Ownership::default(), &nothing).unwrap().changes.len(), count);
+        });
+        let made = diff(&live, &desired, &Ownership::default(), &nothing).unwrap().target;
+        time(&format!("{count} objects: nothing to do"), 3, &mut || {
+            assert!(diff(&made, &desired, &Ownership::default(), &nothing).unwrap().is_empty());
+        });
+        time(&format!("{count} objects: all to be removed"), 3, &mut || {
+            assert_eq!(diff(&made, &live, &Ownership::default(), &nothing).unwrap().changes.len(), count);
+        });
+    }
+}

@@ -1,0 +1,40 @@
+//! `hactl destroy`: takes the cluster down and removes what hactl made, and nothing else.
+
+use super::carry_out::{Manner, carry_out};
+use super::nodes::NodeArgs;
+use super::opened::Opened;
+use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs, confirm};
+
+/// Arguments of `hactl destroy`.
+#[derive(Debug, clap::Args)]
+pub struct DestroyArgs {
+    /// Do not ask (overrides no refusal)
+    #[arg(short, long)]
+    yes: bool,
+    /// Print the outcome as JSON (needs --yes)
+    #[arg(long, requires = "yes")]
+    json: bool,
+    #[command(flatten)]
+    inventory: InventoryArgs,
+    #[command(flatten)]
+    nodes: NodeArgs,
+}
+
+/// Plans the end of the cluster under the lock, shows, asks, carries it out.
+///
+/// # Errors
+/// The inventory is wrong, a node cannot be asked, another run is at work, the plan is blocked, or the answer is no.
+pub(super) async fn run(
+    arguments: &DestroyArgs,
+    console: &Console,
+    global: &GlobalArgs,
+) -> Result<ExitCode, CommandError> {
+    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
+    let mut opened = Opened::open("destroy", &arguments.inventory, &arguments.nodes, console, global).await?;
+    opened.session.all_answered().map_err(|error| opened.failed(error))?;
+    let locks = opened.session.lock().await.map_err(|error| opened.failed(error))?;
+    let plan = opened.session.destroy_plan().await.map_err(|error| opened.failed(error))?;
+    let question = "Stop the cluster and remove all of this?";
+    let manner = Manner { question, yes: arguments.yes, json: arguments.json };
+    carry_out(&plan, &opened, &locks, &manner, console).await
+}

@@ -1,0 +1,135 @@
+//! From declarations to resources.
+
+use std::net::IpAddr;
+
+use super::packages::merged;
+use crate::barclamp::{BarclampError, ClusterView, CorosyncDeclaration, Declaration, Registry, declare};
+use crate::corosync::CorosyncConf;
+use crate::names::NodeName;
+use crate::plan::Note;
+use crate::resource::{CibConfig, CorosyncConfig, LinkCheck, Membership, Resource, ResourceId};
+
+/// corosync's first UDP port; link N uses the Nth after it unless its interface says otherwise (corosync.conf(5)).
+const FIRST_PORT: u16 = 5405;
+/// The units whose start makes a node a member.
+const STACK: [&str; 2] = ["corosync.service", "pacemaker.service"];
+
+/// What is wanted of one cluster.
+#[derive(Debug)]
+pub struct Desired {
+    /// Every resource.
+    pub resources: Vec<Box<dyn Resource>>,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+}
+
+/// Everything that the barclamps of a cluster want of its nodes.
+///
+/// # Errors
+/// The barclamps cannot be rendered for this cluster.
+pub fn resources(view: &ClusterView, registry: &Registry) -> Result<Desired, Vec<BarclampError>> {
+    let declarations = merged(declare(registry, view)?);
+    let stack: Vec<ResourceId> = declarations.iter().filter_map(stack_unit).collect();
+    let membership = Membership {
+        id: ResourceId::of_cluster("membership", "nodes", &view.name),
+        requires: stack,
+        nodes: view.node_names(),
+        founder: view.founder.clone(),
+    };
+    let links = declarations.iter().find_map(|declaration| match declaration {
+        Declaration::Corosync(corosync) => Some(link_check(view, corosync)),
+        _ => None,
+    });
+    let first: Vec<ResourceId> = links.iter().map(|links| links.id.clone()).collect();
+    let mut resources: Vec<Box<dyn Resource>> = Vec::with_capacity(declarations.len() + 2);
+    resources.extend(links.map(|links| Box::new(links) as Box<dyn Resource>));
+    let formed = !membership.requires.is_empty();
+    for declaration in declarations {
+        resources.push(resource(declaration, &first, formed.then_some(&membership.id)));
+    }
+    if formed {
+        resources.push(Box::new(membership));
+    }
+    Ok(Desired { resources, notes: Vec::new() })
+}
+
+fn stack_unit(declaration: &Declaration) -> Option<ResourceId> {
+    match declaration {
+        Declaration::Unit(unit) if STACK.contains(&unit.unit.as_str()) => Some(unit.id.clone()),
+        _ => None,
+    }
+}
+
+/// What requires nothing comes after the links were checked; the CIB comes after the cluster has formed.
+fn resource(
+    declaration: Declaration,
+    first: &[ResourceId],
+    formed: Option<&ResourceId>,
+) -> Box<dyn Resource> {
+    let after = |requires: Vec<ResourceId>| if requires.is_empty() { first.to_vec() } else { requires };
+    match declaration {
+        Declaration::Packages(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::File(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Unit(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Hosts(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Secret(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Module(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Sysctl(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Corosync(it) => Box::new(CorosyncConfig {
+            id: it.id,
+            requires: after(it.requires),
+            nodes: it.nodes,
+            content: it.content,
+        }),
+        Declaration::Cib(it) => Box::new(CibConfig {
+            id: it.id,
+            requires: it.requires.into_iter().chain(formed.cloned()).collect(),
+            cluster: it.cluster,
+            nodes: it.nodes,
+            founder: it.founder,
+            desired: it.xml,
+        }),
+    }
+}
+
+fn link_check(view: &ClusterView, corosync: &CorosyncDeclaration) -> LinkCheck {
+    let addresses: Vec<(NodeName, Vec<IpAddr>)> =
+        view.nodes.iter().map(|node| (node.name.clone(), node.links.clone())).collect();
+    let links = addresses.iter().map(|(_, links)| links.len()).max().unwrap_or(0);
+    let conf = CorosyncConf::parse(&corosync.content).unwrap_or_default();
+    let configured = conf.interfaces();
+    let ports = (0..links)
+        .map(|link| {
+            let own = configured.iter().find(|interface| usize::from(interface.linknumber) == link);
+            let default = FIRST_PORT.saturating_add(u16::try_from(link).unwrap_or(0));
+            own.and_then(|interface| interface.options.get("mcastport")?.parse().ok()).unwrap_or(default)
+        })
+        .collect();
+    LinkCheck {
+        id: ResourceId::of_cluster("links", "reachable", &view.name),
+        requires: Vec::new(),
+        addresses: addresses.into_iter().collect(),
+        ports,
+    }
+}

@@ -1,0 +1,159 @@
+//! Block devices: lsblk(8), and udev's stable links.
+//!
+//! Only sysfs and the udev database are read: no device is opened. lsblk's JSON changed over the years: numbers
+//! and flags were strings before util-linux 2.33, and one `mountpoint` became several with 2.37; all are read.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::probe::{Answer, Probe, ProbeError, malformed};
+use crate::facts::BlockDevice;
+
+const NAME: &str = "lsblk";
+/// Time limit of lsblk in seconds.
+const LIMIT_S: u32 = 10;
+/// Columns of every version since 2.33.
+const COLUMNS: &str = "NAME,KNAME,PATH,TYPE,SIZE,RO,RM,MODEL,SERIAL,WWN,FSTYPE,PTTYPE";
+/// Deepest nesting of devices on devices.
+const MAX_DEPTH: usize = 32;
+
+/// Runs lsblk and lists `/dev/disk/by-id`.
+pub(super) struct LsblkProbe;
+
+impl Probe for LsblkProbe {
+    type Fact = Vec<BlockDevice>;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn command(&self) -> String {
+        format!(
+            "list() {{ within {LIMIT_S} lsblk --json --bytes --output {COLUMNS},$1; status=$?; }}\n\
+             list MOUNTPOINTS; [ $status -ne 1 ] || list MOUNTPOINT\n\
+             [ $status -eq 0 ] || exit $status\n\
+             printf '\\0'\n\
+             [ ! -d /dev/disk/by-id ] || within {LIMIT_S} find /dev/disk/by-id -type l -printf '%f\\0%l\\0'"
+        )
+    }
+
+    fn parse(&self, answer: &Answer) -> Result<Vec<BlockDevice>, ProbeError> {
+        let stdout = &answer.succeeded(NAME)?.stdout;
+        let end =
+            stdout.iter().position(|&byte| byte == 0).ok_or_else(|| malformed(NAME, "it is incomplete"))?;
+        let json = std::str::from_utf8(&stdout[..end]).map_err(|error| malformed(NAME, error.to_string()))?;
+        let document: Value =
+            serde_json::from_str(json).map_err(|error| malformed(NAME, error.to_string()))?;
+        let roots = document
+            .get("blockdevices")
+            .and_then(Value::as_array)
+            .ok_or_else(|| malformed(NAME, "there is no list of devices"))?;
+        let mut devices = Vec::new();
+        collect(roots, None, 0, &mut devices)?;
+        let links = links(&stdout[end + 1..]);
+        for device in &mut devices {
+            device.by_id = links.get(&device.name).cloned().unwrap_or_default();
+        }
+        Ok(devices)
+    }
+}
+
+/// Appends these devices and what is on them; a device that lies on several appears once, with all of them.
+fn collect(
+    list: &[Value],
+    parent: Option<&str>,
+    depth: usize,
+    devices: &mut Vec<BlockDevice>,
+) -> Result<(), ProbeError> {
+    if depth > MAX_DEPTH {
+        return Err(malformed(NAME, format!("devices are nested more than {MAX_DEPTH} deep")));
+    }
+    for value in list {
+        let fields = value.as_object().ok_or_else(|| malformed(NAME, "a device is not an object"))?;
+        let name = required(fields, "kname")?;
+        match devices.iter_mut().find(|device| device.name == name) {
+            Some(known) => known
+                .parents
+                .extend(parent.filter(|p| !known.parents.iter().any(|k| k == p)).map(str::to_owned)),
+            None => devices.push(device(fields, name.clone(), parent)?),
+        }
+        if let Some(children) = fields.get("children").and_then(Value::as_array) {
+            collect(children, Some(&name), depth + 1, devices)?;
+        }
+    }
+    Ok(())
+}
+
+fn device(
+    fields: &Map<String, Value>,
+    name: String,
+    parent: Option<&str>,
+) -> Result<BlockDevice, ProbeError> {
+    let size = required(fields, "size")?;
+    Ok(BlockDevice {
+        path: required(fields, "path")?,
+        device_type: required(fields, "type")?,
+        size_bytes: size.parse().map_err(|_| malformed(NAME, format!("{name} has the size `{size}`")))?,
+        read_only: flag(fields, "ro", &name)?,
+        removable: flag(fields, "rm", &name)?,
+        model: text(fields, "model"),
+        serial: text(fields, "serial"),
+        wwn: text(fields, "wwn"),
+        filesystem: text(fields, "fstype"),
+        partition_table: text(fields, "pttype"),
+        mountpoints: mountpoints(fields),
+        parents: parent.map(str::to_owned).into_iter().collect(),
+        by_id: Vec::new(),
+        name,
+    })
+}
+
+/// A value as text; absent when null or blank.
+fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
+    let text = match fields.get(key)? {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(flag) => flag.to_string(),
+        _ => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn required(fields: &Map<String, Value>, key: &str) -> Result<String, ProbeError> {
+    text(fields, key).ok_or_else(|| {
+        let name = text(fields, "name").unwrap_or_else(|| "a device".to_owned());
+        malformed(NAME, format!("{name} has no {key}"))
+    })
+}
+
+fn flag(fields: &Map<String, Value>, key: &str, name: &str) -> Result<bool, ProbeError> {
+    match required(fields, key)?.as_str() {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        other => Err(malformed(NAME, format!("{name} has the {key} flag `{other}`"))),
+    }
+}
+
+fn mountpoints(fields: &Map<String, Value>) -> Vec<String> {
+    match fields.get("mountpoints") {
+        Some(Value::Array(points)) => points.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => text(fields, "mountpoint").into_iter().collect(),
+    }
+}
+
+/// Links by the kernel name that they lead to; `find` printed name and target, each with a NUL behind.
+fn links(records: &[u8]) -> BTreeMap<String, Vec<String>> {
+    let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let words: Vec<&[u8]> = records.split(|&byte| byte == 0).collect();
+    for pair in words.chunks_exact(2) {
+        let (name, target) = (String::from_utf8_lossy(pair[0]), String::from_utf8_lossy(pair[1]));
+        if let Some(device) = target.rsplit('/').next().filter(|device| !device.is_empty()) {
+            links.entry(device.to_owned()).or_default().push(name.into_owned());
+        }
+    }
+    for names in links.values_mut() {
+        names.sort();
+    }
+    links
+}

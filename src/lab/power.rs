@@ -1,0 +1,292 @@
+//! Cutting a node's power and restoring it.
+//!
+//! In: a record, a node. Out: a node that is off like a machine without power (what it had not synced is lost, its
+//! network is dead, nothing of it runs for another instant), or one that boots. Each is done under the node's power lock.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::RngCore;
+use rustix::ioctl::{Setter, ioctl};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::cgroup::{Group, Hierarchies};
+use super::disks::{self, LOOP_MAJOR, loop_number};
+use super::error::LabError;
+use super::faults;
+use super::fence_wire::hex;
+use super::lock::{Lock, Mode};
+use super::mounts::{self, Mount};
+use super::network;
+use super::node;
+use super::process::Program;
+use super::record::{LabNode, LabPaths, LabRecord, replace};
+
+/// Longest wait for another power operation on the same node.
+const POWER_LOCK_LIMIT: Duration = Duration::from_secs(60);
+/// `FS_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)` (linux/fs.h).
+const FS_IOC_SHUTDOWN: rustix::ioctl::Opcode = 0x8004_587d;
+/// Drop the log too: nothing that was not synced survives (`EXT4_GOING_FLAGS_NOLOGFLUSH`, `XFS_FSOP_GOING_FLAGS_NOLOGFLUSH`).
+const NOLOGFLUSH: u32 = 2;
+
+/// Whether a node has power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// It runs, or is frozen.
+    On,
+    /// It has power and does not run yet: its firmware is at work.
+    Starting,
+    /// Nothing of it runs.
+    Off,
+}
+
+impl Power {
+    /// What a fence device calls it.
+    pub(crate) fn outlet(self) -> &'static str {
+        match self {
+            Self::On | Self::Starting => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// The control group of a node.
+pub(crate) fn group(lab: &LabRecord, node: &LabNode) -> Result<Group, LabError> {
+    Ok(Hierarchies::find()?.group(&lab.name.object(&node.name)))
+}
+
+/// Whether the node has power.
+pub(crate) fn state(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<Power, LabError> {
+    Ok(if group(lab, node)?.is_populated() {
+        Power::On
+    } else if paths.node(&node.name).starting().exists() {
+        Power::Starting
+    } else {
+        Power::Off
+    })
+}
+
+/// Restores a node's power; nothing happens when it is on. Does not wait for its services.
+pub(crate) fn on(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let _lock = lock(node, paths)?;
+    forget_start(node, paths)?;
+    start(lab, node, paths)
+}
+
+/// Cuts a node's power and restores it; the node then spends `boot_delay` in its firmware. Returns a word for
+/// [`finish_reboot`], which somebody has to call after that time; nothing when the node has been started.
+pub(crate) fn reboot(
+    lab: &LabRecord,
+    node: &LabNode,
+    paths: &LabPaths,
+    boot_delay: Duration,
+) -> Result<Option<String>, LabError> {
+    let _lock = lock(node, paths)?;
+    forget_start(node, paths)?;
+    cut(lab, node, paths)?;
+    if boot_delay.is_zero() {
+        start(lab, node, paths)?;
+        return Ok(None);
+    }
+    let mut word = [0; 8];
+    rand::rng().fill_bytes(&mut word);
+    let word = hex(&word);
+    replace(&paths.node(&node.name).starting(), &word)?;
+    Ok(Some(word))
+}
+
+/// Starts a node whose firmware is done, unless its power was cut or restored since [`reboot`] gave this word.
+pub(crate) fn finish_reboot(
+    lab: &LabRecord,
+    node: &LabNode,
+    paths: &LabPaths,
+    word: &str,
+) -> Result<(), LabError> {
+    let _lock = lock(node, paths)?;
+    if pending_start(node, paths).as_deref() != Some(word) {
+        return Ok(());
+    }
+    start(lab, node, paths)?;
+    forget_start(node, paths)
+}
+
+/// The word of a reboot that is not finished.
+pub(crate) fn pending_start(node: &LabNode, paths: &LabPaths) -> Option<String> {
+    fs::read_to_string(paths.node(&node.name).starting()).ok()
+}
+
+fn forget_start(node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let file = paths.node(&node.name).starting();
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::io("remove", &file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let group = group(lab, node)?;
+    if group.is_populated() {
+        return Ok(());
+    }
+    group.remove()?;
+    network::create_node(lab, node)?;
+    faults::apply_to_node(lab, node, paths)?;
+    node::mount_root(&lab.image, &paths.node(&node.name))?;
+    node::start(lab, node, paths, &group)
+}
+
+/// Cuts a node's power; nothing happens when it is off.
+pub(crate) fn off(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let _lock = lock(node, paths)?;
+    forget_start(node, paths)?;
+    cut(lab, node, paths)
+}
+
+fn lock(node: &LabNode, paths: &LabPaths) -> Result<Lock, LabError> {
+    Lock::take(&paths.node(&node.name).power_lock(), Mode::Exclusive, POWER_LOCK_LIMIT)
+}
+
+/// What [`off`] does, without its lock: for `down`, which is alone.
+pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let group = group(lab, node)?;
+    // It must not run while parts of it are gone already. Not waited for: what waits for a dead FUSE server
+    // stops only when that is aborted.
+    group.freeze()?;
+    let own = if let Some(init) = group.init() {
+        let seen: BTreeSet<Mount> =
+            group.processes().iter().flat_map(|pid| mounts::of(&pid.to_string())).collect();
+        abort_fuse(&seen)?;
+        let own = own_loops(&seen, paths, node)?;
+        shut_down_filesystems(init, node, &own);
+        if let Some(init) = Pid::from_raw(init) {
+            // The kernel kills everything in the namespace with it; a frozen process dies as well.
+            let _ = kill_process(init, Signal::KILL);
+        }
+        own
+    } else {
+        BTreeSet::new()
+    };
+    group.kill()?;
+    disks::detach(&own)?;
+    network::remove_node(lab, node)?;
+    group.remove()
+}
+
+/// Ends the node's FUSE connections: whoever waits for one would wait for ever when its server is gone.
+fn abort_fuse(seen: &BTreeSet<Mount>) -> Result<(), LabError> {
+    let fuse: BTreeSet<u32> =
+        seen.iter().filter(|mount| is_fuse(&mount.fstype)).map(|mount| mount.minor).collect();
+    // The host's own FUSE mounts are not the node's, whatever the node sees of them.
+    let hosts: BTreeSet<u32> =
+        mounts::of("self").iter().filter(|mount| is_fuse(&mount.fstype)).map(|mount| mount.minor).collect();
+    let connections = Path::new("/sys/fs/fuse/connections");
+    let nodes: Vec<u32> = fuse.difference(&hosts).copied().collect();
+    if !nodes.is_empty() && fs::read_dir(connections).is_ok_and(|mut entries| entries.next().is_none()) {
+        Program::new("mount the FUSE control file system", ["mount", "-t", "fusectl", "none"])
+            .arg(connections)
+            .run()?;
+    }
+    for minor in nodes {
+        let file = connections.join(minor.to_string()).join("abort");
+        // A connection that ended by itself has no file any more.
+        if file.exists() {
+            fs::write(&file, "1").map_err(LabError::io("write", &file))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_fuse(fstype: &str) -> bool {
+    fstype == "fuse" || fstype == "fuseblk" || fstype.starts_with("fuse.")
+}
+
+/// Loop devices that the node attached itself: their files are on file systems that only the node sees, or on its root.
+fn own_loops(
+    seen: &BTreeSet<Mount>,
+    paths: &LabPaths,
+    node: &LabNode,
+) -> Result<BTreeSet<PathBuf>, LabError> {
+    let number = |mount: &Mount| format!("{}:{}", mount.major, mount.minor);
+    let root = paths.node(&node.name).rootfs();
+    let host = mounts::of("self");
+    let hosts: BTreeSet<String> = host.iter().filter(|mount| mount.target != root).map(number).collect();
+    let nodes: BTreeSet<String> =
+        seen.iter().chain(host.iter().filter(|mount| mount.target == root)).map(number).collect();
+    let listing = Program::new(
+        "list loop devices",
+        ["losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-MAJ:MIN"],
+    )
+    .run()?;
+    Ok(listing
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(_, backing)| nodes.contains(backing.trim()) && !hosts.contains(backing.trim()))
+        .map(|(device, _)| PathBuf::from(device))
+        .collect())
+}
+
+/// Makes the file systems on the node's disks forget what was not synced.
+fn shut_down_filesystems(init: i32, node: &LabNode, own: &BTreeSet<PathBuf>) {
+    let mut numbers: BTreeSet<(u32, u32)> = BTreeSet::new();
+    for device in node.disks.iter().filter_map(|disk| disk.device.as_ref()).chain(own) {
+        if let Some(number) = loop_number(device) {
+            numbers.insert((LOOP_MAJOR, number));
+            add_holders(&Path::new("/sys/block").join(format!("loop{number}")), &mut numbers);
+        }
+    }
+    for mount in mounts::of(&init.to_string()) {
+        if !numbers.contains(&(mount.major, mount.minor)) {
+            continue;
+        }
+        let inside = mount.target.strip_prefix("/").unwrap_or(&mount.target);
+        let path = Path::new("/proc").join(init.to_string()).join("root").join(inside);
+        // A file system that has no such call keeps what the kernel wrote out; nothing else is to be done about it.
+        if let Ok(directory) = File::open(&path) {
+            let _ = shut_down(&directory);
+        }
+    }
+}
+
+/// Device numbers of what is built on a block device (device mapper, md), all the way up.
+fn add_holders(block: &Path, numbers: &mut BTreeSet<(u32, u32)>) {
+    let Ok(holders) = fs::read_dir(block.join("holders")) else { return };
+    for holder in holders.filter_map(Result::ok) {
+        let block = Path::new("/sys/block").join(holder.file_name());
+        let number = fs::read_to_string(block.join("dev")).unwrap_or_default();
+        let parsed =
+            number.trim().split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        if let Some(parsed) = parsed
+            && numbers.insert(parsed)
+        {
+            add_holders(&block, numbers);
+        }
+    }
+}
+
+fn shut_down(directory: &File) -> rustix::io::Result<()> {
+    // SAFETY: FS_IOC_SHUTDOWN reads one u32 through the pointer it is given and writes nothing.
+    #[allow(unsafe_code)]
+    unsafe {
+        ioctl(directory, Setter::<FS_IOC_SHUTDOWN, u32>::new(NOLOGFLUSH))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fuse_file_systems_are_aborted() {
+        for fuse in ["fuse", "fuseblk", "fuse.engine"] {
+            assert!(is_fuse(fuse), "{fuse}");
+        }
+        for other in ["fusectl", "ext4", "overlay"] {
+            assert!(!is_fuse(other), "{other}");
+        }
+    }
+}

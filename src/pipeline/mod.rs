@@ -1,0 +1,20 @@
+//! The stages strung together, as every verb needs them: connect, discover, desire, observe, plan, apply, verify.
+//!
+//! In: a loaded inventory and options. Out: facts, plans, outcomes. Decides nothing; prints nothing.
+
+mod connect;
+mod destroy;
+mod error;
+mod open;
+mod options;
+mod prepare;
+mod preview;
+mod selector;
+mod session;
+mod verify;
+
+pub use error::PipelineError;
+pub use options::Options;
+pub use prepare::Prepared;
+pub use selector::{NodeSelector, SelectorError};
+pub use session::Session;

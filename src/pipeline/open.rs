@@ -1,0 +1,70 @@
+//! From a loaded inventory to an open session: everything offline first, then the connections, then the facts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::prepare::Prepared;
+use super::{Options, PipelineError, Session, connect};
+use crate::apply::{Event, EventSink, Phase};
+use crate::barclamp::Registry;
+use crate::discovery;
+use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
+use crate::inventory::{Loaded, Node};
+use crate::plan::preflight;
+
+impl Session {
+    /// Checks everything that can be checked offline, then connects to the nodes and learns what is always learned.
+    /// A node that does not answer is data, not an error.
+    ///
+    /// # Errors
+    /// The inventory, its barclamps, its secrets or the selection of nodes are wrong.
+    pub async fn open(loaded: Loaded, options: Options, events: Arc<dyn EventSink>) -> Result<Self, PipelineError> {
+        let selected = options.on.select(&loaded.inventory)?;
+        let registry = Registry::load(&options.barclamp_paths).map_err(PipelineError::Barclamps)?;
+        let prepared = Prepared::new(loaded, registry)?;
+        let secrets = prepared.secrets().await?;
+        let digest = Digest::of(format!("{:?}", prepared.loaded.inventory).as_bytes());
+        let Prepared { loaded, registry, attributes, .. } = prepared;
+        let inventory = loaded.inventory;
+        let concerned: Vec<&Node> = inventory
+            .clusters
+            .values()
+            .filter(|cluster| cluster.nodes.keys().any(|node| selected.contains(node)))
+            .flat_map(|cluster| cluster.nodes.values())
+            .collect();
+        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options);
+        let mut session = Self {
+            inventory,
+            digest,
+            registry,
+            attributes,
+            options,
+            selected,
+            fleet,
+            unusable,
+            secrets,
+            facts: FleetFacts::default(),
+            events,
+        };
+        session.discover().await;
+        Ok(session)
+    }
+
+    /// Learns the base facts of all nodes anew.
+    pub(super) async fn discover(&mut self) {
+        let began = Instant::now();
+        let total = self.fleet.iter().count() + self.unusable.len();
+        self.events.emit(Event::PhaseStarted { phase: Phase::Discover, total });
+        let first: BTreeSet<Query> = preflight::queries().into_iter().collect();
+        self.facts = discovery::discover(&self.fleet, &self.unusable, &first, self.options.parallel).await;
+        for (node, outcome) in &self.facts.nodes {
+            let problem = match outcome {
+                NodeOutcome::Answered(_) => None,
+                NodeOutcome::Failed(error) => Some(error.to_string()),
+            };
+            self.events.emit(Event::NodeDone { phase: Phase::Discover, node: node.clone(), problem });
+        }
+        self.events.emit(Event::PhaseFinished { phase: Phase::Discover, took: began.elapsed() });
+    }
+}

@@ -1,0 +1,119 @@
+//! Everything that can be known of an inventory without contacting anybody: barclamps, attributes, secrets.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::PipelineError;
+use crate::barclamp::{BarclampError, Registry};
+use crate::inventory::{
+    Cluster, Diagnostic, Loaded, ResourceKind, SecretRef, SecretResolver, Setting, Sudo,
+};
+use crate::names::{BarclampName, ClusterName};
+use crate::secrets::SecretStore;
+
+/// An inventory whose barclamps are known and whose attributes are valid.
+pub struct Prepared {
+    /// The inventory with its places.
+    pub loaded: Loaded,
+    /// The barclamps.
+    pub registry: Registry,
+    /// Attributes of the barclamps in use, with defaults, secrets as markers.
+    pub attributes: BTreeMap<ClusterName, BTreeMap<BarclampName, Value>>,
+    /// Every secret that the inventory refers to, by the name in its markers.
+    pub references: BTreeMap<String, SecretRef>,
+}
+
+impl Prepared {
+    /// Checks the attributes of every barclamp in use against its schema.
+    ///
+    /// # Errors
+    /// All mistakes at once, each with its place in the inventory.
+    pub fn new(loaded: Loaded, registry: Registry) -> Result<Self, PipelineError> {
+        let mut attributes: BTreeMap<ClusterName, BTreeMap<BarclampName, Value>> = BTreeMap::new();
+        let mut references = BTreeMap::new();
+        let mut mistakes: Vec<Diagnostic> = Vec::new();
+        for cluster in loaded.inventory.clusters.values() {
+            let resolved = attributes.entry(cluster.name.clone()).or_default();
+            for (name, entry) in &cluster.barclamps {
+                match registry.resolve(name, &entry.attributes, &entry.pointer) {
+                    Ok(valid) => {
+                        references.extend(valid.secrets.into_iter().map(|it| (it.name, it.reference)));
+                        resolved.insert(name.clone(), valid.value);
+                    }
+                    Err(errors) => {
+                        mistakes.extend(errors.iter().map(|error| diagnostic(&loaded, &entry.pointer, error)));
+                    }
+                }
+            }
+            for reference in settings(cluster) {
+                references.insert(reference.to_string(), reference.clone());
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(Self { loaded, registry, attributes, references })
+        } else {
+            Err(PipelineError::Inventory(loaded.failure(mistakes)))
+        }
+    }
+
+    /// Gets every secret that the inventory refers to.
+    ///
+    /// # Errors
+    /// All that cannot be had, each with its place.
+    pub async fn secrets(&self) -> Result<SecretStore, PipelineError> {
+        let resolver = SecretResolver::from_environment();
+        let mut store = SecretStore::default();
+        let mut missing = Vec::new();
+        for (name, reference) in &self.references {
+            match resolver.resolve(reference, self.loaded.spans.position(name)).await {
+                Ok(value) => store.insert(name.clone(), SecretString::from(value.expose().to_owned())),
+                Err(error) => missing.push(error.to_string()),
+            }
+        }
+        if missing.is_empty() { Ok(store) } else { Err(PipelineError::Secrets(missing)) }
+    }
+}
+
+/// A mistake in the attributes of a barclamp, with the line of the inventory that holds it.
+fn diagnostic(loaded: &Loaded, pointer: &str, error: &BarclampError) -> Diagnostic {
+    match error {
+        BarclampError::Attribute { error, .. } => {
+            let place = format!("{pointer}{}", error.pointer);
+            let told = loaded.spans.diagnostic(&place, error.code, error.message.clone());
+            match &error.help {
+                Some(help) => told.help(help.clone()),
+                None => told,
+            }
+        }
+        other => loaded.spans.diagnostic(pointer, "barclamp", other.to_string()),
+    }
+}
+
+/// The secrets that a cluster refers to outside of its barclamps' attributes.
+fn settings(cluster: &Cluster) -> Vec<&SecretRef> {
+    let mut all: Vec<&Setting> = Vec::new();
+    for resource in cluster.resources.values() {
+        all.extend(resource.meta.values());
+        if let ResourceKind::Primitive(primitive) | ResourceKind::Template(primitive) = &resource.kind {
+            all.extend(primitive.params.values());
+        }
+    }
+    all.extend(cluster.resource_defaults.values());
+    all.extend(cluster.operation_defaults.values());
+    let mut found: Vec<&SecretRef> = all
+        .into_iter()
+        .filter_map(|setting| match setting {
+            Setting::Secret(reference) => Some(reference),
+            Setting::Text(_) => None,
+        })
+        .collect();
+    for node in cluster.nodes.values() {
+        found.extend(&node.ssh.passphrase);
+        if let Sudo::Password(reference) = &node.ssh.sudo {
+            found.push(reference);
+        }
+    }
+    found
+}

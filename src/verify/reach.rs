@@ -1,0 +1,64 @@
+//! Asks a service from this machine, as its users do.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::barclamp::Expect;
+
+/// How long a service may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer that are looked at.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What came of asking.
+pub type Reached = Result<(), String>;
+
+/// Asks what `expect` names; `None` when it is nothing that is asked over the network.
+pub async fn reach(expect: &Expect) -> Option<Reached> {
+    match expect {
+        Expect::Http { url, status, contains } => Some(http(url, *status, contains.as_deref()).await),
+        Expect::Tcp { address, port } => Some(tcp(address, port).await),
+        _ => None,
+    }
+}
+
+async fn tcp(address: &str, port: &str) -> Reached {
+    let port: u16 = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
+    match tokio::time::timeout(ANSWER_LIMIT, TcpStream::connect((address, port))).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("{address} port {port}: {error}")),
+        Err(_) => Err(format!("{address} port {port} does not answer within {} s", ANSWER_LIMIT.as_secs())),
+    }
+}
+
+async fn http(url: &str, status: u16, contains: Option<&str>) -> Reached {
+    let client = reqwest::Client::builder()
+        .timeout(ANSWER_LIMIT)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| format!("{url}: {error}"))?;
+    let mut answer = client.get(url).send().await.map_err(|error| format!("{url}: {}", root(&error)))?;
+    if answer.status().as_u16() != status {
+        return Err(format!("{url} answers with {}, not with {status}", answer.status().as_u16()));
+    }
+    let Some(wanted) = contains else { return Ok(()) };
+    let mut body: Vec<u8> = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| format!("{url}: {}", root(&error)))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_BODY_BYTES {
+            return Err(format!("{url} answers with more than {MAX_BODY_BYTES} bytes"));
+        }
+    }
+    if String::from_utf8_lossy(&body).contains(wanted) { Ok(()) } else { Err(format!("{url} does not say `{wanted}`")) }
+}
+
+/// The innermost cause: "connection refused" rather than "error sending request".
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
