@@ -24,6 +24,7 @@ mod opened;
 mod plan;
 mod run;
 mod saved_plan;
+mod status;
 mod validate;
 mod verify;
 

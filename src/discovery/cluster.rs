@@ -39,6 +39,7 @@ impl ClusterProbe {
             ClusterQuery::Status => ("crm_mon -1 --output-as=xml", "pacemaker.service"),
             ClusterQuery::Cmap => ("corosync-cmapctl", "corosync.service"),
             ClusterQuery::Quorum => ("corosync-quorumtool -s", "corosync.service"),
+            ClusterQuery::Links => ("corosync-cfgtool -s", "corosync.service"),
             ClusterQuery::Idle => ("crm_resource --wait --timeout 4", "pacemaker.service"),
             ClusterQuery::LeftoverCib => (CIB_FILE, ""),
         }
@@ -82,7 +83,7 @@ impl ClusterProbe {
     fn is_disconnected(&self, answer: &Answer) -> bool {
         match self.0 {
             ClusterQuery::Cib | ClusterQuery::Status | ClusterQuery::Idle => DISCONNECTED.contains(&answer.status),
-            ClusterQuery::Cmap | ClusterQuery::Quorum => {
+            ClusterQuery::Cmap | ClusterQuery::Quorum | ClusterQuery::Links => {
                 answer.stderr.contains("CS_ERR_LIBRARY") || answer.stderr.contains("Cannot initialize")
             }
             ClusterQuery::LeftoverCib => false,

@@ -10,6 +10,7 @@ mod options;
 mod prepare;
 mod selector;
 mod session;
+mod status;
 mod verify;
 
 pub use error::PipelineError;
