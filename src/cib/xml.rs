@@ -163,7 +163,7 @@ impl Element {
     /// an nvpair, else the attribute's own) and the value, and returns the new value, if it is to be another.
     pub(super) fn map_values<E>(
         &mut self,
-        each: &mut dyn FnMut(&str, &str) -> Result<Option<String>, E>,
+        each: &mut impl FnMut(&str, &str) -> Result<Option<String>, E>,
     ) -> Result<(), E> {
         let pair = self.attr("name").map(str::to_owned);
         for (name, value) in &mut self.attrs {

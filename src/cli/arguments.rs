@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
+use super::barclamp::BarclampArgs;
 use super::completions::CompletionsArgs;
 use super::destroy::DestroyArgs;
 use super::drift::DriftArgs;
@@ -74,6 +75,8 @@ pub enum Verb {
     Destroy(DestroyArgs),
     /// Real nodes on this machine, to try things with
     Lab(LabArgs),
+    /// Look at barclamps, begin one, test one
+    Barclamp(BarclampArgs),
     /// Write a completion script for a shell
     Completions(CompletionsArgs),
     /// Write the manual pages

@@ -6,9 +6,11 @@
 mod apply;
 mod arguments;
 mod carry_out;
+mod barclamp;
 mod completions;
 mod confirm;
 mod console;
+pub mod discover;
 mod destroy;
 mod drift;
 mod error;

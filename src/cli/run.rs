@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, completions, destroy, drift, init,
-    lab, man, plan, status, validate, verify,
+    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy,
+    drift, init, lab, man, plan, status, validate, verify,
 };
 use crate::barclamp::Registry;
 use crate::pipeline::{PipelineError, Prepared};
@@ -50,6 +50,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
         Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
         Verb::Destroy(verb) => wait_for(destroy::run(&verb, console, global)),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
+        Verb::Barclamp(verb) => barclamp::run(&verb, console),
         Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),
         Verb::Man(verb) => man::run(&verb, console).map(|()| ExitCode::Done),
     }

@@ -1,6 +1,7 @@
 //! The facts that are always asked for: which probes, in which order, and how their answers become `NodeFacts`.
 //!
-//! Pure. The clock is asked first and last (see [`super::clock`]).
+//! Pure. The clock is asked first and last (see [`super::clock`]): whatever else is asked stands before
+//! the last question.
 
 use super::clock::{self, ClockProbe, Exchange};
 use super::frames::Reply;

@@ -20,7 +20,7 @@ const NOT_QUORATE: u32 = 2;
 /// Exit code of Pacemaker's tools when a time limit is over (`CRM_EX_TIMEOUT`).
 const TIMED_OUT: u32 = 124;
 /// The whole report when Pacemaker has nothing left to do.
-pub const IDLE: &str = "idle";
+pub(super) const IDLE: &str = "idle";
 /// What the script says about the daemon when a report failed.
 const STATE: &str = "hactl-unit-state ";
 /// The state on a machine that systemd does not run.
@@ -82,7 +82,9 @@ impl ClusterProbe {
     /// Without systemd's word: whether the tool itself says that nobody is there.
     fn is_disconnected(&self, answer: &Answer) -> bool {
         match self.0 {
-            ClusterQuery::Cib | ClusterQuery::Status | ClusterQuery::Idle => DISCONNECTED.contains(&answer.status),
+            ClusterQuery::Cib | ClusterQuery::Status | ClusterQuery::Idle => {
+                DISCONNECTED.contains(&answer.status)
+            }
             ClusterQuery::Cmap | ClusterQuery::Quorum | ClusterQuery::Links => {
                 answer.stderr.contains("CS_ERR_LIBRARY") || answer.stderr.contains("Cannot initialize")
             }
@@ -119,7 +121,7 @@ impl Probe for ClusterProbe {
         let (report, verdict) = match self.0 {
             ClusterQuery::Idle => (
                 " 2>&1",
-                format!("case $status in 0) printf '{IDLE}\n'; exit 0 ;; {TIMED_OUT}) exit 0 ;; esac\n"),
+                format!("case $status in (0) printf '{IDLE}\n'; exit 0 ;; ({TIMED_OUT}) exit 0 ;; esac\n"),
             ),
             _ => ("", String::new()),
         };

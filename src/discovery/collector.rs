@@ -70,12 +70,9 @@ pub async fn observe(
         .filter(|(node, queries)| !queries.is_empty() && facts.node(node).is_some())
         .filter_map(|(node, queries)| Some((node.clone(), Arc::clone(fleet.get(node)?), queries.clone())))
         .collect();
-    let mut answers =
-        stream::iter(asked)
-            .map(|(node, transport, queries)| async move {
-                (node, ask(transport.as_ref(), &queries).await)
-            })
-            .buffer_unordered(parallel.max(1));
+    let mut answers = stream::iter(asked)
+        .map(|(node, transport, queries)| async move { (node, ask(transport.as_ref(), &queries).await) })
+        .buffer_unordered(parallel.max(1));
     while let Some((node, seen)) = answers.next().await {
         match (facts.nodes.get_mut(&node), seen) {
             (Some(NodeOutcome::Answered(known)), Ok(seen)) => known.observed.extend(seen),
@@ -85,14 +82,18 @@ pub async fn observe(
     }
 }
 
-async fn base_facts(transport: &dyn Transport, queries: &BTreeSet<Query>) -> Result<NodeFacts, TransportError> {
-    let base = base::questions();
+async fn base_facts(
+    transport: &dyn Transport,
+    queries: &BTreeSet<Query>,
+) -> Result<NodeFacts, TransportError> {
     let batches = batch::batches(queries);
-    let asked = base.len();
-    let questions: Vec<Question> = base.into_iter().chain(batches.iter().map(Batch::question)).collect();
+    let mut questions: Vec<Question> = base::questions().into();
+    // The clock stays the last question, so that the time of the others is no uncertainty.
+    let before_last = questions.len() - 1;
+    questions.splice(before_last..before_last, batches.iter().map(Batch::question));
     let (mut replies, exchange) = gather(transport, &questions, secrecy(queries)).await?;
-    let observed = replies.split_off(asked.min(replies.len()));
-    // `gather` gives one reply per question.
+    // `gather` gives one reply per question, so that this range lies within them.
+    let observed: Vec<Reply> = replies.drain(before_last..before_last + batches.len()).collect();
     let replies = replies.try_into().map_err(|_| not_run(transport, "answers are missing".to_owned()))?;
     let mut facts = base::facts(&replies, exchange);
     facts.observed = read(&batches, &observed);

@@ -88,8 +88,13 @@ async fn a_node_that_runs_something_else_has_failed() {
         address: "192.0.2.1:22".to_owned(),
         reason: "refused".to_owned(),
     };
-    let facts =
-        discover(&fleet([node, Local::new("here")]), &BTreeMap::from([(name("gone"), lost)]), &BTreeSet::new(), 8).await;
+    let facts = discover(
+        &fleet([node, Local::new("here")]),
+        &BTreeMap::from([(name("gone"), lost)]),
+        &BTreeSet::new(),
+        8,
+    )
+    .await;
     let failures: Vec<String> = facts.failures().map(|(_, error)| error.to_string()).collect();
     assert_eq!(
         failures,

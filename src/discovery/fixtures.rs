@@ -19,7 +19,7 @@ use super::package_manager::PackageManagerProbe;
 use super::probe::{Answer, Probe};
 use super::space::SpaceProbe;
 use super::uname::UnameProbe;
-use crate::facts::{Fact, FileState, Observation, Query};
+use crate::facts::{Fact, FileState, Observation};
 
 /// How a probe is known to be named by its folder.
 type Read = fn(&Answer) -> Value;

@@ -24,6 +24,7 @@ mod os_release;
 mod package;
 mod package_manager;
 mod probe;
+mod report;
 mod script;
 mod space;
 mod sysctl;
@@ -40,3 +41,7 @@ mod properties;
 pub use collector::{ask, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
 pub use probe::{Answer, Probe, ProbeError};
+pub use report::{
+    CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
+    report_queries,
+};

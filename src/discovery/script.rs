@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use rand::Rng as _;
 
 use super::Probe;
+use crate::transport;
 
 /// Most bytes of stderr that a frame carries.
 const STDERR_LIMIT_BYTES: usize = 64 * 1024;
@@ -80,12 +81,10 @@ pub(super) fn render(questions: &[Question], boundary: &Boundary) -> String {
     script
 }
 
-/// A word of the script that stands for exactly this text.
+/// A word of the script that stands for exactly this text; for a text with a NUL, which no argument can hold, one
+/// that stands for nothing that exists.
 pub(super) fn quote(text: &str) -> String {
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-:@%+=,".contains(&b)) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    transport::quote(&[text]).unwrap_or_else(|_| "''".to_owned())
 }
 
 #[cfg(test)]

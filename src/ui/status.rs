@@ -243,7 +243,7 @@ mod tests {
             status_text(&report(), Theme::new(false)),
             "\
 cluster lab: 2 of 3 nodes online, quorate (2 of 3 votes, 2 needed), controller beta, Pacemaker 2.1.5
-  node    state    resources  links                                    roles
+  node    state    resources  links                                     roles
   alpha   online   1          0: 10.0.0.1  1: 10.0.1.1 (without gamma)
   beta *  online   1          0: 10.0.0.1  1: 10.0.1.1
   gamma   UNCLEAN  1          cannot be asked

@@ -11,7 +11,7 @@ const COLUMN_GAP: u16 = 2;
 
 /// How a cell strikes the eye.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     /// As text.
     Plain,
     /// In order.
@@ -23,7 +23,7 @@ pub(super) enum Tone {
 }
 
 /// A cell; control characters are shown, not sent.
-pub(super) fn cell(text: impl AsRef<str>, tone: Tone) -> Cell {
+pub(crate) fn cell(text: impl AsRef<str>, tone: Tone) -> Cell {
     let text = text.as_ref().lines().map(printable).collect::<Vec<_>>().join("\n");
     let cell = Cell::new(text);
     match tone {
@@ -35,13 +35,13 @@ pub(super) fn cell(text: impl AsRef<str>, tone: Tone) -> Cell {
 }
 
 /// Columns under headings, without borders, as wide as what they hold.
-pub(super) struct Columns {
+pub(crate) struct Columns {
     table: Table,
 }
 
 impl Columns {
     /// A table with these headings.
-    pub(super) fn new(headings: &[&str], theme: Theme) -> Self {
+    pub(crate) fn new(headings: &[&str], theme: Theme) -> Self {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if theme.colours() {
@@ -54,12 +54,12 @@ impl Columns {
     }
 
     /// Adds a row.
-    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
         self.table.add_row(cells);
     }
 
     /// The table, every line indented and ended, without blanks at the ends of lines.
-    pub(super) fn text(mut self, indent: usize) -> String {
+    pub(crate) fn text(mut self, indent: usize) -> String {
         for column in self.table.column_iter_mut() {
             column.set_padding((0, COLUMN_GAP));
         }
