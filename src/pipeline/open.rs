@@ -33,7 +33,7 @@ impl Session {
             .filter(|cluster| cluster.nodes.keys().any(|node| selected.contains(node)))
             .flat_map(|cluster| cluster.nodes.values())
             .collect();
-        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options);
+        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options)?;
         let mut session = Self {
             inventory,
             digest,
