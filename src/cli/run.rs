@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    Arguments, CommandError, Console, ExitCode, Verb, apply, completions, destroy, drift, init, lab, man,
+    Arguments, CommandError, Console, ExitCode, Verb, apply, completions, destroy, discover, drift, init, lab, man,
     plan, validate,
 };
 use crate::ui::Surroundings;
@@ -40,6 +40,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
     match arguments.verb {
         Verb::Init(verb) => init::run(&verb, console),
         Verb::Validate(verb) => validate::run(&verb, console, &|_| Vec::new()),
+        Verb::Discover(verb) => wait_for(discover::run(&verb, console, global)),
         Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
         Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
         Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
