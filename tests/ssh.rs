@@ -1,5 +1,8 @@
 //! The transport against real sshd processes of the tests' own: what a user would notice.
 
+// Helpers of tests are not in a `#[test]` themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[path = "ssh/support.rs"]
 mod support;
 

@@ -17,7 +17,7 @@ use crate::inventory::closest;
 use crate::names::RoleName;
 
 /// The folder of golden tests.
-pub(super) const TESTS_FOLDER: &str = "tests";
+pub const TESTS_FOLDER: &str = "tests";
 /// What may stand in a barclamp's folder.
 const KNOWN: &[&str] =
     &[MANIFEST_FILE, SCHEMA_FILE, RESOURCES_FILE, CHECKS_FILE, TEMPLATES_FOLDER, AGENTS_FOLDER, TESTS_FOLDER, "README.md"];
@@ -155,7 +155,7 @@ impl Barclamp {
         }
         if let Some(ForEach::Attribute(path)) = &item.for_each {
             let pointer = path.iter().fold(String::new(), |pointer, key| format!("{pointer}/{key}"));
-            let schema = self.schema.at(&pointer).and_then(|schema| schema.get("type")).and_then(Value::as_str);
+            let schema = self.schema.at(&pointer).and_then(|schema| self.schema.keyword(schema, "type")).and_then(Value::as_str);
             if !matches!(schema, Some("object" | "array")) {
                 wrong(format!("`for_each`: attribute `{}` is neither a mapping nor a list in {SCHEMA_FILE}", path.join(".")));
             }

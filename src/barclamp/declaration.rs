@@ -97,6 +97,24 @@ impl Declaration {
         }
     }
 
+    /// Every name of another thing in it: what must come first, who keeps it masked, whose file it reads.
+    pub fn references_mut(&mut self) -> Vec<&mut ResourceId> {
+        match self {
+            Self::Packages(it) => it.requires.iter_mut().collect(),
+            Self::File(it) => it.requires.iter_mut().collect(),
+            Self::Unit(it) => {
+                let read = it.reads.iter_mut().map(|(_, id)| id);
+                it.requires.iter_mut().chain(&mut it.held_by).chain(read).collect()
+            }
+            Self::Hosts(it) => it.requires.iter_mut().collect(),
+            Self::Secret(it) => it.requires.iter_mut().collect(),
+            Self::Module(it) => it.requires.iter_mut().collect(),
+            Self::Sysctl(it) => it.requires.iter_mut().collect(),
+            Self::Corosync(it) => it.requires.iter_mut().collect(),
+            Self::Cib(it) => it.requires.iter_mut().collect(),
+        }
+    }
+
     /// The node it is for; `None` when it is the cluster's.
     #[must_use]
     pub fn node(&self) -> Option<&NodeName> {

@@ -24,6 +24,11 @@ const PLACE: &str = "/fencing";
 /// How much longer than its peer the first of two nodes lives when both fence each other, unless the inventory says
 /// otherwise: without a difference both die (pacemaker-fenced(7), `pcmk_delay_base`).
 const TWO_NODE_DELAY: &str = "5s";
+/// Parameters that, with the one that names the node, say which device it is: two nodes must differ in one of them.
+const ADDRESS_PARAMS: &[&str] = &[
+    "channel_address", "ip", "ipaddr", "ipport", "plug", "pve_node", "serial_device", "switch", "systems_uri", "target",
+    "vsock",
+];
 /// Name of the only device when the inventory gives it none.
 const ONLY_DEVICE: &str = "fence";
 /// Time that one look at a device may take.
@@ -140,6 +145,7 @@ impl Fencing {
             Ok(builder.fencing)
         } else {
             builder.mistakes.sort();
+            builder.mistakes.dedup();
             Err(builder.mistakes)
         }
     }
@@ -284,7 +290,7 @@ impl Builder<'_> {
         for (node, own) in &device.per_node {
             let mut params = device.params.clone();
             params.extend(own.clone());
-            params.retain(|name, _| name == param || matches!(name.as_str(), "ip" | "ipport" | "plug"));
+            params.retain(|name, _| name == param || ADDRESS_PARAMS.contains(&name.as_str()));
             if !params.contains_key(param) {
                 continue;
             }

@@ -26,9 +26,19 @@ pub(super) struct LostPath {
 
 /// All paths of a template that lead nowhere.
 pub(super) fn lost_paths(source: &str, schema: &Schema) -> Vec<LostPath> {
+    let paths = paths(source);
+    let bound = bound(&paths);
+    let aliases = aliases(source);
     let mut lost = Vec::new();
-    for (line, path) in paths(source) {
-        let mut parts = path.split('.');
+    for (line, path) in &paths {
+        let (root, rest) = path.split_once('.').unwrap_or((path, ""));
+        let whole = match aliases.iter().find(|(name, _)| name == root) {
+            Some((_, target)) if rest.is_empty() => target.clone(),
+            Some((_, target)) => format!("{target}.{rest}"),
+            None if bound.contains(&root) => continue,
+            None => path.clone(),
+        };
+        let mut parts = whole.split('.').filter(|part| !part.is_empty());
         let root = parts.next().unwrap_or_default();
         let rest: Vec<&str> = parts.collect();
         let message = match root {
@@ -38,9 +48,49 @@ pub(super) fn lost_paths(source: &str, schema: &Schema) -> Vec<LostPath> {
             "barclamp" => lost_field("barclamp", BARCLAMP, &rest),
             _ => None,
         };
-        lost.extend(message.map(|message| LostPath { line, message }));
+        lost.extend(message.map(|message| LostPath { line: *line, message }));
     }
     lost
+}
+
+/// Names that the template gives to something of its own; a loop over `nodes` gives `node` nothing new.
+fn bound(paths: &[(u64, String)]) -> Vec<&str> {
+    let mut bound = Vec::new();
+    let word = |index: usize| paths.get(index).map(|(_, word)| word.as_str());
+    for index in 0..paths.len() {
+        match word(index) {
+            Some("set") => bound.extend(word(index + 1)),
+            Some("for") => {
+                let names: Vec<&str> = (index + 1..paths.len()).map_while(word).take_while(|word| *word != "in").collect();
+                let of_nodes = names == ["node"] && word(index + 3) == Some("nodes");
+                bound.extend(names.into_iter().filter(|_| !of_nodes));
+            }
+            _ => {}
+        }
+    }
+    bound
+}
+
+/// Names that are set once, to a path: `{% set c = attributes.corosync %}`. Paths that begin with them are followed.
+fn aliases(source: &str) -> Vec<(String, String)> {
+    let mut aliases: Vec<(String, String)> = Vec::new();
+    for tag in source.split("{%").skip(1).filter_map(|rest| rest.split("%}").next()) {
+        let tag = tag.trim_matches(|c: char| c == '-' || c.is_whitespace());
+        let Some((name, value)) = tag.strip_prefix("set ").and_then(|tag| tag.split_once('=')) else { continue };
+        let (name, value) = (name.trim(), value.trim());
+        let is_path = value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) && !value.is_empty();
+        let seen = aliases.iter().position(|(other, _)| other == name);
+        match (seen, is_path) {
+            (None, true) => {
+                let (root, rest) = value.split_once('.').unwrap_or((value, ""));
+                let target = aliases.iter().find(|(other, _)| other == root).map(|(_, target)| format!("{target}.{rest}"));
+                aliases.push((name.to_owned(), target.unwrap_or_else(|| value.to_owned())));
+            }
+            (Some(index), _) => drop(aliases.remove(index)),
+            (None, false) => {}
+        }
+    }
+    aliases
 }
 
 fn lost_field(root: &str, known: &[&str], rest: &[&str]) -> Option<String> {
@@ -123,6 +173,25 @@ fn words(expression: &str, mut found: impl FnMut(usize, &str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lost(source: &str) -> Vec<String> {
+        let schema = "version: 1\nattributes: { type: object, properties: { a: { type: object, default: {}, properties: { port: { type: integer } } } } }";
+        let files = [("schema.yml".into(), schema.to_owned())].into_iter().collect();
+        let schema = Schema::load(&super::super::Folder { origin: String::new(), files }).unwrap();
+        lost_paths(source, &schema).into_iter().map(|lost| format!("{}: {}", lost.line, lost.message)).collect()
+    }
+
+    #[test]
+    fn follows_names_that_stand_for_attributes() {
+        assert_eq!(lost("{% set x = attributes.a %}\n{{ x.prot }}"), ["2: there is no attribute `a.prot`; did you mean `port`?"]);
+        assert!(lost("{% set x = attributes.a %}{{ x.port }}{{ attributes.a.port }}").is_empty());
+    }
+
+    #[test]
+    fn a_name_of_the_templates_own_hides_the_common_one() {
+        assert!(lost("{% for node in roles.x %}{{ node.anything }}{% endfor %}").is_empty());
+        assert_eq!(lost("{% for node in nodes %}{{ node.nam }}{% endfor %}"), ["1: `node` has no `nam`; did you mean `name`?"]);
+    }
 
     #[test]
     fn finds_paths_in_tags_only() {

@@ -164,12 +164,10 @@ fn embedded_folders() -> Result<BTreeMap<String, Folder>, BarclampError> {
 /// The barclamps at a path: itself, or the folders in it.
 fn folders_at(path: &Utf8Path) -> Result<Vec<Folder>, BarclampError> {
     let unreadable = |why: &dyn std::fmt::Display| BarclampError::Unreadable { path: path.to_owned(), why: why.to_string() };
+    // Its name is that of the folder, also when it was given as `.`.
+    let path = &path.canonicalize_utf8().map_err(|error| unreadable(&error))?;
     if path.join(MANIFEST_FILE).exists() {
-        // Its name is that of the folder, also when it was given as `.`.
-        let real = path.canonicalize_utf8().map_err(|error| unreadable(&error))?;
-        let mut folder = Folder::read(path)?;
-        folder.origin = real.into_string();
-        return Ok(vec![folder]);
+        return Ok(vec![Folder::read(path)?]);
     }
     let mut folders = Vec::new();
     for entry in path.read_dir_utf8().map_err(|error| unreadable(&error))? {

@@ -195,7 +195,12 @@ impl Schema {
     pub(super) fn property<'s>(&'s self, schema: &'s Value, key: &str) -> Option<&'s Value> {
         let schema = self.target(schema);
         let named = schema.get("properties").and_then(|properties| properties.get(key));
-        named.or_else(|| schema.get("additionalProperties").filter(|other| other.is_object())).map(|schema| self.target(schema))
+        named.or_else(|| schema.get("additionalProperties").filter(|other| other.is_object()))
+    }
+
+    /// A keyword of a schema; what stands beside a `$ref` counts more than what stands behind it.
+    pub(super) fn keyword<'s>(&'s self, schema: &'s Value, keyword: &str) -> Option<&'s Value> {
+        schema.get(keyword).or_else(|| self.target(schema).get(keyword))
     }
 
     /// The schema of the value at a JSON pointer.
@@ -206,7 +211,7 @@ impl Schema {
             let schema_here = self.target(schema);
             schema = match self.property(schema_here, &key) {
                 Some(schema) => schema,
-                None => self.target(schema_here.get("items")?),
+                None => schema_here.get("items")?,
             };
         }
         Some(schema)
@@ -221,7 +226,7 @@ impl Schema {
         match value {
             Value::Object(object) => {
                 for (key, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-                    let default = self.target(schema).get("default");
+                    let default = self.keyword(schema, "default");
                     if let (false, Some(default)) = (object.contains_key(key), default) {
                         object.insert(key.clone(), default.clone());
                     }

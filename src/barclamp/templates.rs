@@ -272,7 +272,7 @@ mod tests {
         let files = [("templates/a.tera", "{{ v }}"), ("templates/b.xml.tera", "<a b=\"{{ v }}\"/>")];
         let shared = Folder { origin: String::new(), files: BTreeMap::new() };
         let templates = Templates::load(&folder(&files), &shared, &[]).unwrap();
-        let context = Context::from_serialize(serde_json::json!({ "v": "a<b&\"c\n" })).unwrap();
+        let context = Context::from_serialize(&serde_json::json!({ "v": "a<b&\"c\n" })).unwrap();
         assert_eq!(templates.render("a", &context).unwrap(), "a<b&\"c\n");
         assert_eq!(templates.render("b.xml", &context).unwrap(), "<a b=\"a&lt;b&amp;&quot;c&#10;\"/>");
     }

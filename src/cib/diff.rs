@@ -167,10 +167,7 @@ pub fn diff(
 fn put_section(target: &mut Cib, section: Section, present: bool, before: &Element, merged: Element) {
     let emptied = merged.children.is_empty() && !before.children.is_empty() && !section.is_required();
     if emptied {
-        let configuration = target.configuration_mut();
-        configuration
-            .children
-            .retain(|node| !node.as_element().is_some_and(|element| element.name == section.as_str()));
+        target.remove_section(section);
     } else if present || !merged.children.is_empty() {
         *target.section_mut(section) = merged;
     }
@@ -182,18 +179,11 @@ fn remember(target: &mut Cib, live: &Cib, tag: &str, ours: &BTreeSet<String>) {
     if was.is_none() && ours.is_empty() {
         return;
     }
-    let section_was_there = live.section(Section::Tags).is_some();
     if ours.is_empty() {
         let tags = target.section_mut(Section::Tags);
-        tags.children.retain(|node| {
-            !node.as_element().is_some_and(|element| element.name == "tag" && element.id() == Some(tag))
-        });
-        let emptied = tags.children.is_empty();
-        if emptied && section_was_there {
-            target
-                .configuration_mut()
-                .children
-                .retain(|node| !node.as_element().is_some_and(|element| element.name == "tags"));
+        tags.children.retain(|node| node.as_element().is_none_or(|element| element.id() != Some(tag)));
+        if tags.children.is_empty() {
+            target.remove_section(Section::Tags);
         }
         return;
     }

@@ -218,7 +218,12 @@ impl Cib {
         }
     }
 
-    pub(super) fn configuration_mut(&mut self) -> &mut Element {
+    pub(super) fn remove_section(&mut self, section: Section) {
+        let is_other = |node: &Node| node.as_element().is_none_or(|element| element.name != section.as_str());
+        self.configuration_mut().children.retain(is_other);
+    }
+
+    fn configuration_mut(&mut self) -> &mut Element {
         if self.root.child("configuration").is_none() {
             self.root.children.push(Node::Element(Element::new("configuration")));
         }

@@ -6,7 +6,7 @@ use super::InventoryArgs;
 use super::carry_out::{Manner, carry_out};
 use super::nodes::NodeArgs;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArgs, confirm, saved_plan};
+use super::{CommandError, Console, ExitCode, GlobalArgs, confirm, saved_plan, verify};
 
 /// Arguments of `hactl apply`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ pub struct ApplyArgs {
     /// Print the outcome as JSON (needs --yes)
     #[arg(long, requires = "yes")]
     json: bool,
+    /// Do not look again afterwards whether the cluster does what the inventory says
+    #[arg(long)]
+    no_verify: bool,
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
@@ -50,5 +53,9 @@ pub(super) async fn run(
         saved_plan::check_current(saved, &plan)?;
     }
     let manner = Manner { question: QUESTION, yes: arguments.yes, json: arguments.json };
-    carry_out(&plan, &opened, &locks, &manner, console).await
+    let code = carry_out(&plan, &opened, &locks, &manner, console).await?;
+    if code != ExitCode::Done || arguments.no_verify {
+        return Ok(code);
+    }
+    verify::after_apply(&mut opened, console).await
 }

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
+use super::barclamp::BarclampArgs;
 use super::completions::CompletionsArgs;
 use super::destroy::DestroyArgs;
 use super::discover::DiscoverArgs;
@@ -13,6 +14,7 @@ use super::lab::LabArgs;
 use super::man::ManArgs;
 use super::plan::PlanArgs;
 use super::validate::ValidateArgs;
+use super::verify::VerifyArgs;
 use crate::ui::ColorChoice;
 
 /// What stands below the verbs in `hactl --help`.
@@ -65,12 +67,16 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Make the nodes what the inventory says
     Apply(ApplyArgs),
+    /// Prove that the cluster does what the inventory says
+    Verify(VerifyArgs),
     /// Show what differs and who probably changed it; changes nothing
     Drift(DriftArgs),
     /// Take the cluster down and remove what hactl made
     Destroy(DestroyArgs),
     /// Real nodes on this machine, to try things with
     Lab(LabArgs),
+    /// Look at barclamps, begin one, test one
+    Barclamp(BarclampArgs),
     /// Write a completion script for a shell
     Completions(CompletionsArgs),
     /// Write the manual pages

@@ -46,6 +46,20 @@ impl CommandError {
         self
     }
 
+    /// The same, followed by the problems that caused it.
+    #[must_use]
+    pub fn because(mut self, cause: &Self) -> Self {
+        if let (
+            Report::Problems { problems, log, .. },
+            Report::Problems { problems: causes, log: its_log, .. },
+        ) = (&mut self.report, &cause.report)
+        {
+            problems.extend(causes.iter().cloned());
+            log.clone_from(its_log);
+        }
+        self
+    }
+
     /// The same with the file where the log of the run is.
     #[must_use]
     pub fn log(mut self, path: &Utf8Path) -> Self {

@@ -43,6 +43,67 @@ pub enum Template {
 /// The services of the built-in lab; the lab itself writes its nodes.
 const LAB: &str = include_str!("../../inventory/lab.yml");
 
+/// The template `basic`; `@word@` is filled in.
+const BASIC: &str = r#"# An inventory for hactl: what the cluster is to be. `hactl validate` checks it, `hactl plan` shows what would
+# change, `hactl apply` does it. `hactl validate --schema` prints a JSON Schema with which editors complete and check.
+version: 1
+
+variables:
+  # TODO: a free address in the network of the nodes, on which the service answers wherever it runs.
+  # --var virtual_ip=ADDRESS overrides it.
+  virtual_ip: 192.0.2.100
+
+clusters:
+  @cluster@:
+    # The name of a node is what `uname -n` prints on it. `address` is where SSH connects to. `links` are the
+    # addresses for corosync, link 0 first; give each node two if there are two networks:
+    #   alpha: { address: 192.0.2.11, links: [10.0.0.1, 10.0.1.1] }
+    nodes:
+@nodes@
+    ssh:
+      user: @user@
+@sudo@
+      # identity: ~/.ssh/id_ed25519
+      # jump: bastion.example.org
+
+    barclamps:
+      pacemaker:
+@fencing@
+    # Resources in Pacemaker's own terms.
+    resources:
+      vip:
+        primitive: ocf:heartbeat:IPaddr2
+        params: { ip: "${virtual_ip}", cidr_netmask: 24 }
+        operations:
+          monitor: { interval: 10s, timeout: 20s }
+
+    # constraints:
+    #   - { location: vip, node: @first@, score: 100 }
+
+    resource_defaults:
+      resource-stickiness: 100    # what runs stays where it is when a node comes back
+"#;
+
+const NO_SUDO: &str =
+    "      # sudo: true                # when the user is not root and sudo asks for no password";
+const SUDO: &str =
+    "      sudo: true                  # sudo asks for no password; otherwise { password: { env: NAME } }";
+
+const NO_FENCING: &str =
+    "        # One node needs no fencing. Before you add a second one, say here how nodes are fenced.
+        {}
+";
+
+const FENCING: &str =
+    "        # A node that does not answer must be cut off before its services start elsewhere.
+        fencing:
+          agent: fence_ipmilan
+          # TODO: the address of each node's management board
+          per_node:
+@per_node@          # A secret never stands here itself: this one is taken from the environment.
+          params: { username: hactl, lanplus: 1, password: { env: IPMI_PASSWORD } }
+";
+
 /// One node of the inventory to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct NewNode {
@@ -182,62 +243,16 @@ fn basic(cluster: &ClusterName, nodes: &[NewNode]) -> String {
         fence_lines
             .push_str(&format!("            {name:<width$} {{ ip: 192.0.2.{} }}\n", 111 + index % 100));
     }
-    let fencing = if nodes.len() < 2 {
-        "        # One node needs no fencing. Before you add a second one, say here how nodes are fenced.\n\
-         \x20       {}\n"
-            .to_owned()
-    } else {
-        format!(
-            "        # A node that does not answer must be cut off before its services start elsewhere.\n\
-             \x20       fencing:\n\
-             \x20         agent: fence_ipmilan\n\
-             \x20         # TODO: the address of each node's management board\n\
-             \x20         per_node:\n{fence_lines}\
-             \x20         params: {{ username: hactl, lanplus: true }}\n\
-             \x20         # The secret itself does not belong here: it is taken from the environment.\n\
-             \x20         password: {{ env: IPMI_PASSWORD }}\n"
-        )
-    };
+    let fencing =
+        if nodes.len() < 2 { NO_FENCING.to_owned() } else { FENCING.replace("@per_node@", &fence_lines) };
     let user = common.unwrap_or("root");
-    let sudo = if user == "root" {
-        "      # sudo: true                # when the user is not root and sudo asks for no password\n"
-    } else {
-        "      sudo: true                  # sudo asks for no password; otherwise { password: { env: NAME } }\n"
-    };
-    format!(
-        "# An inventory for hactl: what the cluster is to be. `hactl validate` checks it, `hactl plan` shows what\n\
-         # would change, `hactl apply` does it. For an editor that completes: `hactl validate --schema`.\n\
-         version: 1\n\n\
-         variables:\n\
-         \x20 # TODO: a free address in the network of the nodes, on which the service answers wherever it runs.\n\
-         \x20 # --var virtual_ip=ADDRESS overrides it.\n\
-         \x20 virtual_ip: 192.0.2.100\n\n\
-         clusters:\n\
-         \x20 {cluster}:\n\
-         \x20   # The name of a node is what `uname -n` prints on it. `address` is where SSH connects to. `links` are the\n\
-         \x20   # addresses for corosync, link 0 first; give each node two if there are two networks:\n\
-         \x20   #   alpha: {{ address: 192.0.2.11, links: [10.0.0.1, 10.0.1.1] }}\n\
-         \x20   nodes:\n{node_lines}\n\
-         \x20   ssh:\n\
-         \x20     user: {user}\n{sudo}\
-         \x20     # identity: ~/.ssh/id_ed25519\n\
-         \x20     # jump: bastion.example.org\n\n\
-         \x20   barclamps:\n\
-         \x20     pacemaker:\n{fencing}\n\
-         \x20   # Resources in Pacemaker's own terms.\n\
-         \x20   resources:\n\
-         \x20     vip:\n\
-         \x20       primitive: ocf:heartbeat:IPaddr2\n\
-         \x20       params: {{ ip: \"${{virtual_ip}}\", cidr_netmask: 24 }}\n\
-         \x20       operations:\n\
-         \x20         monitor: {{ interval: 10s, timeout: 20s }}\n\n\
-         \x20   # constraints:\n\
-         \x20   #   - {{ location: vip, node: {first}, score: 100 }}\n\n\
-         \x20   resource_defaults:\n\
-         \x20     resource-stickiness: 100    # what runs stays where it is when a node comes back\n",
-        first = nodes.first().map_or("NODE", |node| node.name.as_str()),
-        user = yaml_key(user),
-    )
+    BASIC
+        .replace("@cluster@", &yaml_key(cluster.as_str()))
+        .replace("@nodes@", &node_lines)
+        .replace("@user@", &yaml_key(user))
+        .replace("@sudo@", if user == "root" { NO_SUDO } else { SUDO })
+        .replace("@fencing@", &fencing)
+        .replace("@first@", &yaml_key(nodes.first().map_or("NODE", |node| node.name.as_str())))
 }
 
 /// An address as YAML reads it as text: IPv6 needs quotes between braces.

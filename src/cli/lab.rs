@@ -5,12 +5,13 @@
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use crate::lab::{
-    DEFAULT_CACHE_DIR, DiskSpec, Fault, FaultRequest, Lab, LabConfig, LabError, LabName, LabStatus,
-    NodeStatus, Outcome, Power, Suite, serve_fence_device,
+    DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DiskSpec, Fault, FaultRequest, Lab, LabConfig, LabError, LabName,
+    LabStatus, NodeStatus, Outcome, Power, Suite, serve_fence_device,
 };
 
 /// Real nodes on this machine, to try things with.
@@ -79,6 +80,9 @@ struct UpArgs {
     /// A package for the nodes to install from, besides the built-in list.
     #[arg(long = "package", value_name = "PACKAGE")]
     packages: Vec<String>,
+    /// Seconds that a fenced node spends in its firmware before it boots.
+    #[arg(long, default_value_t = DEFAULT_BOOT_DELAY.as_secs(), value_name = "SECONDS")]
+    boot_delay: u64,
     /// Where images and packages are kept for all labs.
     #[arg(long, default_value = DEFAULT_CACHE_DIR, value_name = "DIR")]
     cache_dir: PathBuf,
@@ -121,6 +125,17 @@ struct FaultArgs {
     fault: FaultCommand,
 }
 
+/// Names of nodes, separated by commas.
+#[derive(Debug, Clone)]
+struct NodeList(Vec<String>);
+
+impl std::str::FromStr for NodeList {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum FaultCommand {
     /// Cut a node's power: what it had not synced is lost, and it stays off.
@@ -133,10 +148,10 @@ enum FaultCommand {
     Thaw { node: String },
     /// Part nodes from each other (names separated by commas); SSH from this machine stays.
     Partition {
-        #[arg(value_delimiter = ',', required = true, num_args = 1)]
-        a: Vec<String>,
-        #[arg(value_delimiter = ',', required = true, num_args = 1)]
-        b: Vec<String>,
+        /// Nodes on one side.
+        a: NodeList,
+        /// Nodes on the other side.
+        b: NodeList,
         /// On this network only (1, 2, …).
         #[arg(long)]
         network: Option<usize>,
@@ -177,7 +192,7 @@ impl From<FaultCommand> for FaultRequest {
             FaultCommand::PowerOn { node } => Self::PowerOn { node },
             FaultCommand::Freeze { node } => Self::Freeze { node },
             FaultCommand::Thaw { node } => Self::Thaw { node },
-            FaultCommand::Partition { a, b, network } => Self::Partition { a, b, network },
+            FaultCommand::Partition { a, b, network } => Self::Partition { a: a.0, b: b.0, network },
             FaultCommand::CutLink { node, network } => Self::CutLink { node, network },
             FaultCommand::SlowLink { node, network, rate, latency } => {
                 Self::SlowLink { node, network, rate, latency }
@@ -234,6 +249,7 @@ fn up(args: UpArgs) -> Result<u8, LabError> {
         cache_dir: args.cache_dir,
         mirror: args.mirror,
         packages: args.packages,
+        boot_delay: Duration::from_secs(args.boot_delay),
         ..LabConfig::new(args.which.name)
     };
     let (lab, outcome) = Lab::up(&config, &say)?;
@@ -276,6 +292,7 @@ fn table(status: &LabStatus) -> String {
     for NodeStatus { node, power, frozen, processes } in &status.nodes {
         let power = match (power, frozen) {
             (Power::Off, _) => "off",
+            (Power::Starting, _) => "starting",
             (Power::On, true) => "frozen",
             (Power::On, false) => "on",
         };
@@ -301,4 +318,51 @@ fn table(status: &LabStatus) -> String {
         };
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: LabArgs,
+    }
+
+    fn parse(words: &[&str]) -> LabArgs {
+        Program::try_parse_from(std::iter::once(&"lab").chain(words)).unwrap().args
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn faults_are_read_as_people_write_them() {
+        let LabCommand::Fault(args) =
+            parse(&["fault", "partition", "alpha", "beta,gamma", "--network", "2"]).command
+        else {
+            panic!("not a fault")
+        };
+        assert_eq!(
+            FaultRequest::from(args.fault),
+            FaultRequest::Partition {
+                a: vec!["alpha".into()],
+                b: vec!["beta".into(), "gamma".into()],
+                network: Some(2)
+            }
+        );
+    }
+
+    #[test]
+    fn words_after_the_dashes_are_the_nodes() {
+        let LabCommand::Ssh(args) = parse(&["ssh", "alpha", "--", "ls", "-l"]).command else {
+            panic!("not ssh")
+        };
+        assert_eq!(args.command, ["ls", "-l"]);
+    }
 }

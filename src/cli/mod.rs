@@ -6,6 +6,7 @@
 mod apply;
 mod arguments;
 mod carry_out;
+mod barclamp;
 mod completions;
 mod confirm;
 mod console;
@@ -26,6 +27,7 @@ mod plan;
 mod run;
 mod saved_plan;
 mod validate;
+mod verify;
 
 pub use arguments::{Arguments, GlobalArgs, Verb};
 pub use console::Console;

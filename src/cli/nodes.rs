@@ -52,6 +52,7 @@ fn selector(text: &str) -> Result<NodeSelector, String> {
     text.parse().map_err(|error: crate::pipeline::SelectorError| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration as the inventory writes it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 
 use super::InventoryArgs;
 use super::nodes::NodeArgs;
-use super::{CommandError, Console, GlobalArgs, log};
+use super::{CommandError, Console, GlobalArgs, inventory_error, log};
 use crate::apply::EventSink;
 use crate::names::{ClusterName, NodeName};
 use crate::pipeline::{PipelineError, Session};
@@ -44,7 +44,10 @@ impl Opened {
         let session = Session::open(loaded, nodes.options(Some(log.clone())), events).await;
         let session = session.map_err(|error| {
             progress.finish();
-            CommandError::from(error).log(&log)
+            match error {
+                PipelineError::Inventory(mistakes) => inventory_error(&mistakes, console),
+                other => CommandError::from(other).log(&log),
+            }
         })?;
         Ok(Self { session, progress, log })
     }
@@ -58,7 +61,9 @@ impl Opened {
     /// Which cluster each node of the inventory belongs to.
     pub(super) fn clusters(&self) -> BTreeMap<NodeName, ClusterName> {
         let clusters = self.session.inventory().clusters.values();
-        clusters.flat_map(|cluster| cluster.nodes.keys().map(|node| (node.clone(), cluster.name.clone()))).collect()
+        clusters
+            .flat_map(|cluster| cluster.nodes.keys().map(|node| (node.clone(), cluster.name.clone())))
+            .collect()
     }
 
     /// Shows a plan on stdout.

@@ -1,5 +1,6 @@
 //! From arguments to a verb and from its end to an exit code.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Write as _;
 
@@ -7,9 +8,11 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    Arguments, CommandError, Console, ExitCode, Verb, apply, completions, destroy, discover, drift, init, lab, man,
-    plan, validate,
+    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy, discover, drift, init,
+    lab, man, plan, validate, verify,
 };
+use crate::barclamp::Registry;
+use crate::pipeline::{PipelineError, Prepared};
 use crate::ui::Surroundings;
 
 /// The command line's definition, for completion, manual pages and tests.
@@ -39,16 +42,32 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
     let global = &arguments.global;
     match arguments.verb {
         Verb::Init(verb) => init::run(&verb, console),
-        Verb::Validate(verb) => validate::run(&verb, console, &|_| Vec::new()),
+        Verb::Validate(verb) => validated(&verb, console),
         Verb::Discover(verb) => wait_for(discover::run(&verb, console, global)),
         Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
         Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
+        Verb::Verify(verb) => wait_for(verify::run(&verb, console, global)),
         Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
         Verb::Destroy(verb) => wait_for(destroy::run(&verb, console, global)),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
+        Verb::Barclamp(verb) => barclamp::run(&verb, console),
         Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),
         Verb::Man(verb) => man::run(&verb, console).map(|()| ExitCode::Done),
     }
+}
+
+/// `validate` with what the barclamps say of their attributes.
+fn validated(verb: &ValidateArgs, console: &Console) -> Result<ExitCode, CommandError> {
+    let registry = Registry::load(&verb.barclamps).map_err(PipelineError::Barclamps)?;
+    // Checked once: the registry goes into what is prepared.
+    let registry = Cell::new(Some(registry));
+    validate::run(verb, console, &|loaded| {
+        let Some(registry) = registry.take() else { return Vec::new() };
+        match Prepared::new(loaded.clone(), registry) {
+            Err(PipelineError::Inventory(error)) => error.diagnostics,
+            _ => Vec::new(),
+        }
+    })
 }
 
 /// Runs a verb that contacts nodes to its end.

@@ -2,6 +2,8 @@
 //!
 //! In: an inventory. Out: a line that says so, or every mistake; exit code 0 or 3. Never contacts a node.
 
+use camino::Utf8PathBuf;
+
 use super::inventory_args::inventory_error;
 use super::{CommandError, Console, ExitCode, InventoryArgs};
 use crate::inventory::{Diagnostic, Inventory, LoadError, Loaded, schema, to_json};
@@ -13,6 +15,9 @@ pub struct ValidateArgs {
     /// Which inventory.
     #[command(flatten)]
     pub inventory: InventoryArgs,
+    /// Look for barclamps in this folder too (repeatable; they win over built-in ones of the same name)
+    #[arg(long = "barclamps", value_name = "DIR")]
+    pub barclamps: Vec<Utf8PathBuf>,
     /// Print the JSON Schema of inventories and do nothing else
     #[arg(long, conflicts_with_all = ["inventory", "variables", "json"])]
     pub schema: bool,

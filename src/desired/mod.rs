@@ -3,6 +3,7 @@
 //! In: one cluster, what was seen of its nodes, the barclamps. Out: resources, each with what it requires.
 
 mod membership;
+mod packages;
 mod resources;
 mod view;
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::packages::merged;
 use crate::barclamp::{BarclampError, ClusterView, CorosyncDeclaration, Declaration, Registry, declare};
 use crate::corosync::CorosyncConf;
 use crate::names::NodeName;
@@ -27,7 +28,7 @@ pub struct Desired {
 /// # Errors
 /// The barclamps cannot be rendered for this cluster.
 pub fn resources(view: &ClusterView, registry: &Registry) -> Result<Desired, Vec<BarclampError>> {
-    let declarations = declare(registry, view)?;
+    let declarations = merged(declare(registry, view)?);
     let stack: Vec<ResourceId> = declarations.iter().filter_map(stack_unit).collect();
     let membership = Membership {
         id: ResourceId::of_cluster("membership", "nodes", &view.name),

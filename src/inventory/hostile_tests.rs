@@ -131,7 +131,7 @@ proptest! {
                 0 => text.replace_range(from..to, ""),
                 1 => text.replace_range(from..to, word),
                 2 => text.insert_str(from, word),
-                _ => text.insert_str(to, &text[from..to].to_owned()),
+                _ => text = [&text[..to], &text[from..to], &text[to..]].concat(),
             }
         }
         judge(text)?;

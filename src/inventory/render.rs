@@ -169,7 +169,7 @@ fn graphical(diagnostic: &Diagnostic, sources: &Sources, width: usize, color: bo
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(width.max(40))
-        .with_context_lines(0)
+        .with_context_lines(1)
         .with_links(false)
         .with_show_related_as_nested(true);
     let mut out = String::new();
@@ -184,7 +184,7 @@ struct Report {
     code: Option<&'static str>,
     help: Option<String>,
     severity: Severity,
-    source: Option<NamedSource<String>>,
+    source: Option<WholeLines>,
     labels: Vec<LabeledSpan>,
     related: Vec<Report>,
 }
@@ -215,7 +215,7 @@ impl Report {
     }
 }
 
-fn named(sources: &Sources, id: SourceId) -> Option<NamedSource<String>> {
+fn named(sources: &Sources, id: SourceId) -> Option<WholeLines> {
     let source = sources.get(id)?;
     // Bytes stay where they are: what could drive a terminal is replaced by as many question marks.
     let text: String = source.text.chars().fold(String::with_capacity(source.text.len()), |mut text, c| {
@@ -226,7 +226,32 @@ fn named(sources: &Sources, id: SourceId) -> Option<NamedSource<String>> {
         }
         text
     });
-    Some(NamedSource::new(&source.name, text))
+    Some(WholeLines { source: NamedSource::new(&source.name, text.clone()), text })
+}
+
+/// A source that shows the lines of a mistake and none around them: those may hold what must not be shown.
+#[derive(Debug)]
+struct WholeLines {
+    source: NamedSource<String>,
+    text: String,
+}
+
+impl miette::SourceCode for WholeLines {
+    fn read_span<'a>(
+        &'a self,
+        span: &miette::SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn miette::SpanContents<'a> + 'a>, miette::MietteError> {
+        if lines_before + lines_after == 0 {
+            return self.source.read_span(span, 0, 0);
+        }
+        let (first, last) = (span.offset(), span.offset() + span.len());
+        let start = self.text.get(..first).and_then(|text| text.rfind('\n')).map_or(0, |newline| newline + 1);
+        let rest = self.text.get(last..).unwrap_or_default();
+        let end = last + rest.find('\n').unwrap_or(rest.len());
+        self.source.read_span(&(start, end - start).into(), 0, 0)
+    }
 }
 
 fn underline(label: &Label, text: Option<String>) -> LabeledSpan {

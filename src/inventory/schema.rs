@@ -48,7 +48,9 @@ fn or_variable(schema: Json) -> Json {
 
 fn definitions() -> Json {
     let mut definitions = structures();
-    definitions.extend(values());
+    definitions.extend(scalars());
+    definitions.extend(pacemaker_terms());
+    definitions.extend(settings());
     Json::Object(definitions)
 }
 
@@ -96,7 +98,7 @@ fn only(tables: &[&[Field]]) -> Json {
     json!({ "properties": names.collect::<Map<_, _>>(), "additionalProperties": false })
 }
 
-fn values() -> Map<String, Json> {
+fn scalars() -> Map<String, Json> {
     let mut out = Map::new();
     let mut define = |name: &str, schema: Json| drop(out.insert(name.to_owned(), schema));
     let id = "^[A-Za-z_][A-Za-z0-9._-]*$";
@@ -122,6 +124,12 @@ fn values() -> Map<String, Json> {
         "size_match",
         or_variable(json!({ "type": "string", "pattern": format!("^(>=|<=|>|<|=)? *{size}$") })),
     );
+    out
+}
+
+fn pacemaker_terms() -> Map<String, Json> {
+    let mut out = Map::new();
+    let mut define = |name: &str, schema: Json| drop(out.insert(name.to_owned(), schema));
     define(
         "score",
         or_variable(json!({ "anyOf": [
@@ -145,6 +153,12 @@ fn values() -> Map<String, Json> {
             "pattern": "^(ocf:[^:@]+:[^:]+|(systemd|service|lsb|stonith):[^:]+|@.+)$",
         })),
     );
+    out
+}
+
+fn settings() -> Map<String, Json> {
+    let mut out = Map::new();
+    let mut define = |name: &str, schema: Json| drop(out.insert(name.to_owned(), schema));
     define(
         "setting",
         json!({

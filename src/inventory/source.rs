@@ -184,7 +184,7 @@ impl Reader {
             self.problems.push(Diagnostic::new("file-twice", format!("{path} is named twice")));
             return;
         }
-        let bytes = std::fs::File::open(path).and_then(|file| bounded(file));
+        let bytes = std::fs::File::open(path).and_then(bounded);
         match bytes {
             Ok(bytes) => self.add(path.to_string(), bytes, path.parent().unwrap_or(Utf8Path::new(""))),
             Err(error) => self.unreadable(path, &error),

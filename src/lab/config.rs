@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,10 @@ use super::names::{LabName, NODE_NAMES};
 pub const DEFAULT_STATE_ROOT: &str = "/var/lib/hactl-lab";
 /// Where images and packages are kept for all labs.
 pub const DEFAULT_CACHE_DIR: &str = "/var/cache/hactl-lab";
+/// How long a fenced node stays away by default. No real machine is back within a second, and Pacemaker counts on
+/// that: the news that a node was fenced waits until corosync has noticed that it is gone (token and consensus timeout, 8 s
+/// by default with three nodes), and a node that is back before hears of its own fencing and stops for good.
+pub const DEFAULT_BOOT_DELAY: Duration = Duration::from_secs(10);
 /// Most networks: corosync knows eight links, four are enough to try them.
 pub(crate) const MAX_NETWORKS: usize = 4;
 /// Smallest disk in bytes.
@@ -137,6 +142,8 @@ pub struct LabConfig {
     pub mirror: Option<String>,
     /// Packages for the nodes to install from, besides the built-in list.
     pub packages: Vec<String>,
+    /// How long a node that was fenced spends in its firmware before it boots; see [`DEFAULT_BOOT_DELAY`].
+    pub boot_delay: Duration,
     /// The `hactl` executable, which is also the fence device's daemon; this process's own when `None`.
     pub hactl: Option<PathBuf>,
 }
@@ -155,6 +162,7 @@ impl LabConfig {
             cache_dir: PathBuf::from(DEFAULT_CACHE_DIR),
             mirror: None,
             packages: Vec::new(),
+            boot_delay: DEFAULT_BOOT_DELAY,
             hactl: None,
         }
     }

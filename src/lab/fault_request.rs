@@ -141,7 +141,7 @@ impl Lab {
     /// # Errors
     /// There is no such node.
     pub fn power(&self, node: &str) -> Result<Power, LabError> {
-        power::state(&self.record, self.record.node(node)?)
+        power::state(&self.record, self.record.node(node)?, &self.paths)
     }
 
     fn freeze(&self, node: &LabNode) -> Result<(), LabError> {

@@ -22,7 +22,7 @@ use super::fence_wire::{
 use super::network::namespace_path;
 use super::power::{self, Power};
 use super::process::{ProcessId, Program, wait_for};
-use super::record::{LabPaths, LabRecord};
+use super::record::{LabNode, LabPaths, LabRecord};
 
 /// Where it listens. Its address is its own, so the number is free.
 pub(crate) const PORT: u16 = 7850;
@@ -106,6 +106,12 @@ pub fn serve(state_dir: &Path) -> Result<(), LabError> {
         .write(&paths.daemon_pid())?;
     log(&format!("listening on {address} for lab {}", lab.name));
     let device = Arc::new(Device { lab, paths, secret });
+    for node in &device.lab.nodes {
+        // The daemon before this one was killed while it waited.
+        if let Some(word) = power::pending_start(node, &device.paths) {
+            device.boot_later(node, word, Duration::ZERO);
+        }
+    }
     let served = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
@@ -137,7 +143,7 @@ struct Device {
 }
 
 impl Device {
-    fn talk(&self, mut stream: &TcpStream) -> std::io::Result<()> {
+    fn talk(self: &Arc<Self>, mut stream: &TcpStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(LINE_LIMIT))?;
         stream.set_write_timeout(Some(LINE_LIMIT))?;
         let mut nonce = [0; NONCE_BYTES];
@@ -164,9 +170,20 @@ impl Device {
         stream.write_all(answer.as_bytes())
     }
 
-    fn act(&self, request: &Request) -> Result<String, LabError> {
-        let state =
-            |node| power::state(&self.lab, node).map(|power| if power == Power::On { "on" } else { "off" });
+    /// Starts a node when its firmware is done.
+    fn boot_later(self: &Arc<Self>, node: &LabNode, word: String, delay: Duration) {
+        let (device, node) = (Arc::clone(self), node.clone());
+        thread::spawn(move || {
+            thread::sleep(delay);
+            match power::finish_reboot(&device.lab, &node, &device.paths, &word) {
+                Ok(()) => log(&format!("{} boots", node.name)),
+                Err(error) => log(&format!("{} did not start again: {error}", node.name)),
+            }
+        });
+    }
+
+    fn act(self: &Arc<Self>, request: &Request) -> Result<String, LabError> {
+        let state = |node| power::state(&self.lab, node, &self.paths).map(Power::outlet);
         if request.action == Action::List {
             let states: Result<Vec<String>, LabError> =
                 self.lab.nodes.iter().map(|node| Ok(format!("{}={}", node.name, state(node)?))).collect();
@@ -177,10 +194,9 @@ impl Device {
             Action::On => power::on(&self.lab, node, &self.paths)?,
             Action::Off => power::off(&self.lab, node, &self.paths)?,
             Action::Reboot => {
-                power::off(&self.lab, node, &self.paths)?;
-                // Being off is what the cluster waits for; a node that does not come back is another matter.
-                if let Err(error) = power::on(&self.lab, node, &self.paths) {
-                    log(&format!("{} is off and did not start again: {error}", node.name));
+                let boot_delay = Duration::from_millis(self.lab.boot_delay_ms);
+                if let Some(word) = power::reboot(&self.lab, node, &self.paths, boot_delay)? {
+                    self.boot_later(node, word, boot_delay);
                 }
             }
             Action::Status | Action::List => {}

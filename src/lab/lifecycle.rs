@@ -102,6 +102,7 @@ impl Lab {
                 port: fence_device::PORT,
                 secret: paths.fence_secret(),
             },
+            boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
         };
         note(&config.name, &paths)?;
         create_networks(&mut record, &paths, config.networks)?;

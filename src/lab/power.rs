@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rand::RngCore;
 use rustix::ioctl::{Setter, ioctl};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -15,12 +16,13 @@ use super::cgroup::{Group, Hierarchies};
 use super::disks::{self, LOOP_MAJOR, loop_number};
 use super::error::LabError;
 use super::faults;
+use super::fence_wire::hex;
 use super::lock::{Lock, Mode};
 use super::mounts::{self, Mount};
 use super::network;
 use super::node;
 use super::process::Program;
-use super::record::{LabNode, LabPaths, LabRecord};
+use super::record::{LabNode, LabPaths, LabRecord, replace};
 
 /// Longest wait for another power operation on the same node.
 const POWER_LOCK_LIMIT: Duration = Duration::from_secs(60);
@@ -35,8 +37,20 @@ const NOLOGFLUSH: u32 = 2;
 pub enum Power {
     /// It runs, or is frozen.
     On,
+    /// It has power and does not run yet: its firmware is at work.
+    Starting,
     /// Nothing of it runs.
     Off,
+}
+
+impl Power {
+    /// What a fence device calls it.
+    pub(crate) fn outlet(self) -> &'static str {
+        match self {
+            Self::On | Self::Starting => "on",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The control group of a node.
@@ -45,17 +59,80 @@ pub(crate) fn group(lab: &LabRecord, node: &LabNode) -> Result<Group, LabError> 
 }
 
 /// Whether the node has power.
-pub(crate) fn state(lab: &LabRecord, node: &LabNode) -> Result<Power, LabError> {
-    Ok(if group(lab, node)?.is_populated() { Power::On } else { Power::Off })
+pub(crate) fn state(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<Power, LabError> {
+    Ok(if group(lab, node)?.is_populated() {
+        Power::On
+    } else if paths.node(&node.name).starting().exists() {
+        Power::Starting
+    } else {
+        Power::Off
+    })
 }
 
 /// Restores a node's power; nothing happens when it is on. Does not wait for its services.
 pub(crate) fn on(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
     let _lock = lock(node, paths)?;
-    if state(lab, node)? == Power::On {
+    forget_start(node, paths)?;
+    start(lab, node, paths)
+}
+
+/// Cuts a node's power and restores it; the node then spends `boot_delay` in its firmware. Returns a word for
+/// [`finish_reboot`], which somebody has to call after that time; nothing when the node has been started.
+pub(crate) fn reboot(
+    lab: &LabRecord,
+    node: &LabNode,
+    paths: &LabPaths,
+    boot_delay: Duration,
+) -> Result<Option<String>, LabError> {
+    let _lock = lock(node, paths)?;
+    forget_start(node, paths)?;
+    cut(lab, node, paths)?;
+    if boot_delay.is_zero() {
+        start(lab, node, paths)?;
+        return Ok(None);
+    }
+    let mut word = [0; 8];
+    rand::rng().fill_bytes(&mut word);
+    let word = hex(&word);
+    replace(&paths.node(&node.name).starting(), &word)?;
+    Ok(Some(word))
+}
+
+/// Starts a node whose firmware is done, unless its power was cut or restored since [`reboot`] gave this word.
+pub(crate) fn finish_reboot(
+    lab: &LabRecord,
+    node: &LabNode,
+    paths: &LabPaths,
+    word: &str,
+) -> Result<(), LabError> {
+    let _lock = lock(node, paths)?;
+    if pending_start(node, paths).as_deref() != Some(word) {
         return Ok(());
     }
+    start(lab, node, paths)?;
+    forget_start(node, paths)
+}
+
+/// The word of a reboot that is not finished.
+pub(crate) fn pending_start(node: &LabNode, paths: &LabPaths) -> Option<String> {
+    fs::read_to_string(paths.node(&node.name).starting()).ok()
+}
+
+fn forget_start(node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let file = paths.node(&node.name).starting();
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::io("remove", &file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
     let group = group(lab, node)?;
+    if group.is_populated() {
+        return Ok(());
+    }
     group.remove()?;
     network::create_node(lab, node)?;
     faults::apply_to_node(lab, node, paths)?;
@@ -66,6 +143,7 @@ pub(crate) fn on(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<()
 /// Cuts a node's power; nothing happens when it is off.
 pub(crate) fn off(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
     let _lock = lock(node, paths)?;
+    forget_start(node, paths)?;
     cut(lab, node, paths)
 }
 

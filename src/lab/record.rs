@@ -60,6 +60,8 @@ pub struct LabRecord {
     pub hactl: PathBuf,
     /// The fence device.
     pub fence: FenceDevice,
+    /// How long a node that was fenced spends in its firmware, in milliseconds.
+    pub boot_delay_ms: u64,
 }
 
 /// A node.
@@ -278,6 +280,10 @@ impl NodePaths {
     /// What the node sees as /run/udev/data.
     pub(crate) fn udev_data(&self) -> PathBuf {
         self.root.join("udev-data")
+    }
+    /// Is there while the node's firmware is at work.
+    pub(crate) fn starting(&self) -> PathBuf {
+        self.root.join("starting")
     }
     pub(crate) fn console(&self) -> PathBuf {
         self.root.join("console.log")

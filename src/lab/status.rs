@@ -65,7 +65,7 @@ impl Lab {
             let group = power::group(&self.record, node)?;
             Ok(NodeStatus {
                 node: node.clone(),
-                power: power::state(&self.record, node)?,
+                power: power::state(&self.record, node, &self.paths)?,
                 frozen: group.is_frozen(),
                 processes: group.processes().len(),
             })

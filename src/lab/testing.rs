@@ -45,5 +45,6 @@ pub(crate) fn record() -> LabRecord {
             port: 7850,
             secret: "/lab/fence-secret".into(),
         },
+        boot_delay_ms: 10_000,
     }
 }

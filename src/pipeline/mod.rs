@@ -8,6 +8,7 @@ mod error;
 mod open;
 mod options;
 mod prepare;
+mod preview;
 mod selector;
 mod session;
 mod verify;

@@ -126,6 +126,7 @@ impl Session {
             }
         }
         plan.blocked.splice(0..0, blocked);
+        self.preview(&mut plan).await;
         if !self.options.on.is_all() {
             plan::restrict(&mut plan, &self.selected);
         }

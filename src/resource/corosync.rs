@@ -48,7 +48,7 @@ impl CorosyncConfig {
     fn file(&self, node: &NodeName) -> ManagedFile {
         ManagedFile {
             id: self.id.clone(),
-            requires: Vec::new(),
+            requires: self.requires.clone(),
             node: node.clone(),
             path: Utf8PathBuf::from(CONF_PATH),
             content: self.content.clone(),

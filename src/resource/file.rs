@@ -81,7 +81,12 @@ impl ManagedFile {
         let (summary, diff) = self.difference(state, &wanted, context);
         let mut steps = Steps::of(&self.id);
         steps.push(&self.node, "replace", self.action(), &[]);
-        steps.guard(Guard::File { path: self.path.clone(), digest: state.map(|state| state.digest.clone()) });
+        // A package that the plan installs first may bring an example of the file.
+        let brought = state.is_none() && self.requires.iter().any(|id| context.pending.contains(id));
+        if !brought {
+            let digest = state.map(|state| state.digest.clone());
+            steps.guard(Guard::File { path: self.path.clone(), digest });
+        }
         let known = (!has_marker(&self.content)).then_some(wanted);
         steps.proof(
             known.map_or(Check::Done, |digest| Check::File { path: self.path.clone(), digest: Some(digest) }),

@@ -94,3 +94,48 @@ pub enum TransportError {
         reason: String,
     },
 }
+
+impl TransportError {
+    /// The node it is about.
+    #[must_use]
+    pub fn node(&self) -> &NodeName {
+        match self {
+            Self::Unreachable { node, .. }
+            | Self::HostKey { node, .. }
+            | Self::Authentication { node, .. }
+            | Self::Privilege { node, .. }
+            | Self::Timeout { node, .. }
+            | Self::Lost { node, .. }
+            | Self::TooMuchOutput { node, .. }
+            | Self::Failed { node, .. }
+            | Self::Configuration { node, .. } => node,
+        }
+    }
+
+    /// The same failure, the command called by what it was for.
+    pub(super) fn of_command(mut self, title: &str) -> Self {
+        if let Self::Timeout { command, .. }
+        | Self::Lost { command, .. }
+        | Self::TooMuchOutput { command, .. } = &mut self
+        {
+            title.clone_into(command);
+        }
+        self
+    }
+
+    /// The same failure as it concerns another node (behind the same jump host).
+    pub(super) fn of_node(mut self, other: &NodeName) -> Self {
+        match &mut self {
+            Self::Unreachable { node, .. }
+            | Self::HostKey { node, .. }
+            | Self::Authentication { node, .. }
+            | Self::Privilege { node, .. }
+            | Self::Timeout { node, .. }
+            | Self::Lost { node, .. }
+            | Self::TooMuchOutput { node, .. }
+            | Self::Failed { node, .. }
+            | Self::Configuration { node, .. } => node.clone_from(other),
+        }
+        self
+    }
+}

@@ -90,7 +90,8 @@ where
 {
     let attempted = format!("read {path}");
     require_absolute(transport.node(), &attempted, path)?;
-    let output = transport.exec(&script(READ, [path.to_string()]).secret()).await?;
+    let command = script(READ, [path.to_string()]).secret();
+    let output = transport.exec(&command).await.map_err(|error| error.of_command(&attempted))?;
     match output.status {
         ExitStatus::Code(0) => Ok(Some(output.stdout)),
         ExitStatus::Code(EXIT_ABSENT) => Ok(None),
@@ -118,7 +119,7 @@ where
     if file.secrecy == Secrecy::Secret {
         command = command.secret();
     }
-    let output = transport.exec(&command).await?;
+    let output = transport.exec(&command).await.map_err(|error| error.of_command(&attempted))?;
     let folder = file.path.parent().unwrap_or(Utf8Path::new("/"));
     let said = reason(&output);
     let why = match output.status {

@@ -124,6 +124,8 @@ impl Events for LocalEvents {
     fn lost(&self) -> String {
         self.problem.clone().unwrap_or_else(|| "it ended without an exit status".to_owned())
     }
+
+    fn let_go(&mut self) {}
 }
 
 fn exit_status(status: std::process::ExitStatus) -> ExitStatus {

@@ -33,6 +33,9 @@ pub(super) trait Events: Send {
 
     /// Why there was an end without an exit status.
     fn lost(&self) -> String;
+
+    /// The command never started: closing its stdin is enough to be rid of it.
+    fn let_go(&mut self);
 }
 
 /// What goes into a running command.
@@ -193,7 +196,8 @@ async fn follow(process: Process, context: &Context<'_>) -> Result<Output, Trans
             Event::Stderr(bytes) => match gate.as_mut() {
                 None => stderr.extend_from_slice(&bytes),
                 Some(guard) => {
-                    if let Some(own) = pass(guard, &bytes, feeder.as_ref(), context)? {
+                    let passage = pass(guard, &bytes, feeder.as_ref(), context);
+                    if let Some(own) = passage.inspect_err(|_| events.let_go())? {
                         gate = None;
                         stderr.extend_from_slice(&own);
                         if asks && let Some(feeder) = &feeder {

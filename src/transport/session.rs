@@ -47,9 +47,10 @@ impl LineSession {
     async fn start_inner(process: Process, context: &Context<'_>) -> Result<Self, TransportError> {
         let Process { mut events, input } = process;
         let feeder = Feeder::new(input);
-        let mut stderr = BytesMut::new();
+        let (mut pending, mut stderr) = (BytesMut::new(), BytesMut::new());
         if let Some(sudo) = &context.sudo {
-            stderr.extend_from_slice(&open_gate(sudo, events.as_mut(), &feeder, context).await?);
+            stderr
+                .extend_from_slice(&open_gate(sudo, events.as_mut(), &feeder, &mut pending, context).await?);
         }
         feeder.send(context.command.stdin.clone());
         let (sender, chunks) = mpsc::unbounded_channel();
@@ -67,7 +68,7 @@ impl LineSession {
             started: context.started,
             feeder,
             chunks,
-            pending: BytesMut::new(),
+            pending,
             waiting,
             ending: None,
             pump: tokio::spawn(pump.run(events)),
@@ -118,16 +119,21 @@ fn too_much(node: &NodeName, command: &Command) -> TransportError {
     }
 }
 
-/// Follows stderr until sudo has started the command; what is already the command's own comes back.
+/// Follows stderr until sudo has started the command; what is already the command's own comes back, and
+/// `stdout`, which may arrive before the stderr that was written earlier, is kept.
 async fn open_gate(
     sudo: &Sudo,
     events: &mut dyn Events,
     feeder: &Feeder,
+    stdout: &mut BytesMut,
     context: &Context<'_>,
 ) -> Result<Bytes, TransportError> {
     let mut gate = Gate::new(sudo.clone());
     let mut status = None;
     while let Some(event) = events.next().await {
+        if stdout.len() > context.command.output_limit_bytes {
+            return Err(context.too_much());
+        }
         match event {
             Event::Stderr(bytes) => {
                 if let Some(own) = pass(&mut gate, &bytes, Some(feeder), context)? {
@@ -136,8 +142,7 @@ async fn open_gate(
             }
             Event::Exit(exit) => status = Some(exit),
             Event::Refused(reason) => return Err(context.refused(reason)),
-            // Nothing of the command's own comes before the gate has opened.
-            Event::Stdout(_) => {}
+            Event::Stdout(bytes) => stdout.extend_from_slice(&bytes),
         }
     }
     let status = status.ok_or_else(|| context.lost(events.lost()))?;

@@ -12,6 +12,7 @@ mod plan;
 pub mod progress;
 mod table;
 mod theme;
+mod verify;
 
 pub use count::{count, duration, size};
 pub use diff::{Mark, mark_of, styled_diff};
@@ -21,3 +22,4 @@ pub use outcome::outcome_text;
 pub(crate) use table::{Columns, Tone, cell};
 pub use plan::{Detail, PlanView};
 pub use theme::{ColorChoice, Surroundings, Theme};
+pub use verify::verify_text;

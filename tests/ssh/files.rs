@@ -111,7 +111,9 @@ async fn a_connection_cut_while_sending_leaves_the_old_file() {
         host.cut();
     };
     let (result, ()) = tokio::join!(replace, cut);
-    assert!(matches!(result.unwrap_err(), TransportError::Lost { .. }));
+    let error = result.unwrap_err();
+    let what = format!("replace {}", file.path);
+    assert!(matches!(&error, TransportError::Lost { command, .. } if *command == what), "{error}");
     crate::support::wait_until("the temporary file to go", || names(folder.path()) == ["file"]);
     assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"old");
 }

@@ -110,3 +110,17 @@ async fn a_quiet_command_is_kept_alive() {
     let output = transport(&settings).exec(&Command::new(["sleep", "1"])).await.unwrap();
     assert!(output.status.success());
 }
+
+#[tokio::test]
+async fn those_who_wait_for_a_dead_node_share_one_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = settings(listener.local_addr().unwrap().port());
+    settings.login_timeout = Duration::from_millis(300);
+    let node = transport(&settings);
+    let command = Command::new(["true"]);
+    let start = Instant::now();
+    for result in futures::future::join_all((0..50).map(|_| node.exec(&command))).await {
+        unreachable(&result.unwrap_err());
+    }
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}

@@ -17,13 +17,13 @@ fn host(sudoers: &str) -> Option<Host> {
     }
     let hash = tool(&["openssl", "passwd", "-6", PASSWORD]);
     let setup = format!(
-        "for name in passwd shadow sudoers; do cat /etc/$name > $DIR/$name; done\n\
-         echo 'op:x:12345:12345::/tmp:/bin/sh' >> $DIR/passwd\n\
-         echo 'op:{}:19000:0:99999:7:::' >> $DIR/shadow\n\
-         printf '%s\\n' 'Defaults env_reset' 'Defaults !fqdn' 'root ALL=(ALL:ALL) ALL' '{sudoers}' > $DIR/sudoers\n\
-         chmod 0640 $DIR/shadow; chmod 0440 $DIR/sudoers\n\
-         for name in passwd shadow sudoers; do mount --bind $DIR/$name /etc/$name; done\n\
-         mount -t tmpfs tmpfs /run/sudo 2>/dev/null || true\n",
+        "for name in passwd shadow sudoers; do cp /etc/$name $DIR/$name.$$; done\n\
+         echo 'op:x:12345:12345::/tmp:/bin/sh' >> $DIR/passwd.$$\n\
+         echo 'op:{}:19000:0:99999:7:::' >> $DIR/shadow.$$\n\
+         printf '%s\\n' 'Defaults env_reset' 'Defaults !fqdn' 'root ALL=(ALL:ALL) ALL' '{sudoers}' > $DIR/sudoers.$$\n\
+         chmod 0640 $DIR/shadow.$$; chmod 0440 $DIR/sudoers.$$\n\
+         for name in passwd shadow sudoers; do mount --bind $DIR/$name.$$ /etc/$name; done\n\
+         mkdir -p /run/sudo; mount -t tmpfs tmpfs /run/sudo\n",
         hash.trim()
     );
     Some(Host::with(Wish { setup, ..Wish::default() }))

@@ -121,7 +121,7 @@ impl Host {
         let config = folder.write("sshd_config", &config);
         let sshd = format!("exec /usr/sbin/sshd -i -f {config} -E {path}/sshd.log");
         // root's shell reads nobody's start files, whatever this machine's root has in them.
-        let shell = "sed 's|^\\(root:.*:\\)[^:]*$|\\1/bin/sh|' /etc/passwd > $DIR/root; mount --bind $DIR/root /etc/passwd";
+        let shell = "sed 's|^\\(root:.*:\\)[^:]*$|\\1/bin/sh|' /etc/passwd > $DIR/shell.$$; mount --bind $DIR/shell.$$ /etc/passwd";
         let setup = format!("DIR={path}; {{ {shell}\n{}\n}} </dev/null >>{path}/setup.log 2>&1", wish.setup);
         let argv = ["unshare", "--mount", "sh", "-c", &format!("set -e; {setup}; {sshd}")].map(str::to_owned);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

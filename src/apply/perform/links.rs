@@ -111,8 +111,7 @@ async fn arrivals(
     expected: &BTreeSet<String>,
     deadline: Instant,
 ) -> BTreeSet<String> {
-    let to = format!(" {node} ");
-    let awaited = expected.iter().filter(|message| message.contains(&to)).count();
+    let awaited = expected.iter().filter(|message| message.split(' ').nth(2) == Some(node.as_str())).count();
     let mut heard = BTreeSet::new();
     while heard.len() < awaited {
         // What a broken connection did not bring counts as not arrived, and is reported so.

@@ -140,8 +140,24 @@ pub(super) fn configuration() -> impl Strategy<Value = Cib> {
 }
 
 /// One of everything that the constructors make.
-pub(super) fn everything() -> Cib {
+pub(in crate::cib) fn everything() -> Cib {
     let mut cib = Cib::empty(SCHEMA);
+    put_settings(&mut cib);
+    put_resources(&mut cib);
+    put_constraints(&mut cib);
+    cib.put(Section::Tags, tag("frontend", &["vip", "web"]));
+    cib.put(Section::Acls, acl_role("operator", &[("write", "//crm_config"), ("read", "/cib")]));
+    cib.put(Section::Acls, acl_target("alice", &["operator"]));
+    cib.put(Section::Acls, acl_group("ops", &["operator"]));
+    let path = "/usr/share/pacemaker/alerts/alert_smtp.sh";
+    cib.put(
+        Section::Alerts,
+        alert("mail", path, &[("email_sender", "a@b")], &[("timeout", "15s")], &["ops@b"]),
+    );
+    cib
+}
+
+fn put_settings(cib: &mut Cib) {
     cib.set_property("stonith-enabled", "true");
     cib.set_property("no-quorum-policy", "freeze");
     cib.set_rsc_default("resource-stickiness", "100");
@@ -155,6 +171,9 @@ pub(super) fn everything() -> Cib {
     cib.put_defaults(Section::RscDefaults, "weekend", &weekend, &[("resource-stickiness", "0")]);
     cib.set_node_attribute("1", "a", "site", "north");
     cib.set_node_utilization("1", "a", "memory", "4096");
+}
+
+fn put_resources(cib: &mut Cib) {
     for (node, address) in [("a", "192.0.2.1"), ("b", "192.0.2.2")] {
         let device = Primitive::new(format!("fence-{node}"), agent("stonith:fence_ipmilan"))
             .param("ip", address)
@@ -203,6 +222,9 @@ pub(super) fn everything() -> Cib {
         .mount("/srv/cache", "/data", Some("rw"))
         .primitive(Primitive::new("cache-server", agent("ocf:pacemaker:Dummy")));
     cib.put(Section::Resources, bundle.build());
+}
+
+fn put_constraints(cib: &mut Cib) {
     let connected =
         Rule::parse("not_defined pingd or pingd number:lte 0").unwrap().score(Score::NEG_INFINITY);
     for constraint in [
@@ -235,22 +257,6 @@ pub(super) fn everything() -> Cib {
     ] {
         cib.put(Section::Constraints, constraint);
     }
-    cib.put(Section::Tags, tag("frontend", &["vip", "web"]));
-    cib.put(Section::Acls, acl_role("operator", &[("write", "//crm_config"), ("read", "/cib")]));
-    cib.put(Section::Acls, acl_target("alice", &["operator"]));
-    cib.put(Section::Acls, acl_group("ops", &["operator"]));
-    cib.put(
-        Section::Alerts,
-        alert(
-            "mail",
-            "/usr/share/pacemaker/alerts/alert_smtp.sh",
-            &[("email_sender", "a@b")],
-            &[("timeout", "15s")],
-            &["ops@b"],
-        ),
-    );
-    // Nodes are not made by us: in a CIB of its own the file needs them.
-    cib
 }
 
 /// A configuration of `count` objects.

@@ -4,8 +4,9 @@
 
 use super::decoder::Decoder;
 use super::fields;
+use crate::inventory::diagnostic::Diagnostic;
 use crate::inventory::model::{JumpHost, SshSettings, Sudo};
-use crate::inventory::tree::{Node, Plain, Value, resolve};
+use crate::inventory::tree::{Node, Plain, Value, is_yaml11_bool, resolve};
 use crate::inventory::value::parse_duration;
 
 /// Highest TCP port.
@@ -71,6 +72,13 @@ impl Decoder<'_> {
             }
             Value::Scalar { text, plain: true } if matches!(resolve(text), Plain::Bool(_)) => {
                 Some(if resolve(text) == Plain::Bool(true) { Sudo::Passwordless } else { Sudo::Never })
+            }
+            Value::Scalar { text, .. } if !node.is_null() && !is_yaml11_bool(text) => {
+                // What stands here may well be a password.
+                let message = "`sudo` must be true, false or a mapping with `password`";
+                let help = "write `sudo: { password: { env: NAME } }` when sudo asks for a password";
+                self.report(Diagnostic::new("wrong-type", message).at_secret(node.blame()).help(help));
+                None
             }
             _ => self.boolean(node, "`sudo`").map(|_| Sudo::Never),
         }

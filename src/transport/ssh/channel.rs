@@ -20,8 +20,8 @@ use crate::transport::process::{Event, Events, Input, Process};
 
 /// Extended data of type 1 is stderr (RFC 4254, 5.2).
 const STDERR: u32 = 1;
-/// How long the node may take to confirm that a given-up channel is closed.
-const MAX_CLOSE_WAIT: Duration = Duration::from_secs(10);
+/// How long the node may take to confirm that a given-up channel is closed; longer than ending its command.
+const MAX_CLOSE_WAIT: Duration = Duration::from_secs(15);
 
 /// Starts a command; `termination` is what ends it when its output is no longer wanted, otherwise it only
 /// sees the end of its stdin. The receiver ends when an abandoned command has been dealt with.
@@ -95,6 +95,10 @@ impl Events for ChannelEvents {
     fn lost(&self) -> String {
         self.connection.end_reason()
     }
+
+    fn let_go(&mut self) {
+        self.termination = None;
+    }
 }
 
 impl Drop for ChannelEvents {
@@ -105,16 +109,19 @@ impl Drop for ChannelEvents {
         let (write, place, settled) = (self.write.clone(), self.place.take(), self.settled.take());
         let ending = self.termination.take().map(|termination| (termination, self.connection.clone()));
         runtime.spawn(async move {
-            // Each may fail because the connection has ended, which is as good.
-            drop(write.eof().await);
-            drop(write.close().await);
-            if let Some((termination, connection)) = ending {
-                termination.run(&connection).await;
-            }
-            drop(settled);
-            // sshd confirms once the command has ended; the place is taken until then.
+            let end = async {
+                // Each may fail because the connection has ended, which is as good.
+                drop(write.eof().await);
+                drop(write.close().await);
+                if let Some((termination, connection)) = ending {
+                    termination.run(&connection).await;
+                }
+                drop(settled);
+            };
+            // What still comes is taken meanwhile: it would hold up the whole connection. sshd confirms the
+            // end of the channel once the command has ended, and counts it among the open ones until then.
             let confirmed = async { while !matches!(read.wait().await, None | Some(ChannelMsg::Close)) {} };
-            let _ = timeout(MAX_CLOSE_WAIT, confirmed).await;
+            let _ = tokio::join!(end, timeout(MAX_CLOSE_WAIT, confirmed));
             drop(place);
         });
     }

@@ -57,6 +57,14 @@ pub(super) struct OpenChannel {
     pub(super) connection: Arc<Connection>,
 }
 
+/// Why there is no channel.
+pub(super) enum NoChannel {
+    /// The connection has ended.
+    Ended(String),
+    /// The node, or the wait for a place, says no.
+    Refused(String),
+}
+
 /// How many channels may be open at once.
 struct Places {
     permits: Arc<Semaphore>,
@@ -76,15 +84,16 @@ impl Places {
     }
 
     /// Waits for a place; with it comes how many others are taken.
-    async fn take(&self) -> Result<(Place, usize), String> {
+    async fn take(&self) -> Result<(Place, usize), NoChannel> {
         match timeout(MAX_CHANNEL_WAIT, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => {
                 let others = self.taken.fetch_add(1, Ordering::AcqRel);
                 Ok((Place { permit: Some(permit), taken: self.taken.clone() }, others))
             }
-            Ok(Err(_)) => Err("the connection is closing".to_owned()),
+            Ok(Err(_)) => Err(NoChannel::Ended("the connection is closing".to_owned())),
             Err(_) => {
-                Err(format!("all channels of the connection were busy for {} s", MAX_CHANNEL_WAIT.as_secs()))
+                let wait_s = MAX_CHANNEL_WAIT.as_secs();
+                Err(NoChannel::Refused(format!("all channels of the connection were busy for {wait_s} s")))
             }
         }
     }
@@ -237,7 +246,7 @@ impl Connection {
     ///
     /// # Errors
     /// Why not, in words.
-    pub(super) async fn channel(self: &Arc<Self>) -> Result<OpenChannel, String> {
+    pub(super) async fn channel(self: &Arc<Self>) -> Result<OpenChannel, NoChannel> {
         self.channel_among(&self.places).await
     }
 
@@ -245,11 +254,11 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Self::channel`].
-    pub(super) async fn spare_channel(self: &Arc<Self>) -> Result<OpenChannel, String> {
+    pub(super) async fn spare_channel(self: &Arc<Self>) -> Result<OpenChannel, NoChannel> {
         self.channel_among(&self.spare).await
     }
 
-    async fn channel_among(self: &Arc<Self>, places: &Places) -> Result<OpenChannel, String> {
+    async fn channel_among(self: &Arc<Self>, places: &Places) -> Result<OpenChannel, NoChannel> {
         let mut attempts = 0;
         loop {
             let (mut place, others) = places.take().await?;
@@ -264,13 +273,15 @@ impl Connection {
                     // sshd counts a session until a moment after it has told us of its end.
                     attempts += 1;
                     if attempts > MAX_OPEN_RETRIES {
-                        return Err(format!("the node refused to open a channel: {}", refusal(&reason)));
+                        let reason = format!("the node refused to open a channel: {}", refusal(&reason));
+                        return Err(NoChannel::Refused(reason));
                     }
                     tokio::time::sleep(OPEN_RETRY_STEP * attempts).await;
                 }
-                Ok(Err(error)) => return Err(self.why(&error)),
+                Ok(Err(error)) => return Err(NoChannel::Ended(self.why(&error))),
                 Err(_) => {
-                    return Err(format!("no channel was opened within {} s", MAX_CHANNEL_OPEN.as_secs()));
+                    let wait_s = MAX_CHANNEL_OPEN.as_secs();
+                    return Err(NoChannel::Refused(format!("no channel was opened within {wait_s} s")));
                 }
             }
         }

@@ -12,9 +12,9 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
 use super::config::ConfigFile;
-use super::connection::Connection;
 use super::identity::Identity;
 use super::known_hosts::KnownHosts;
+use super::slot::Slot;
 
 /// Where the passphrase of an encrypted key comes from.
 pub trait PassphraseSource: Send + Sync {
@@ -54,8 +54,6 @@ where
 
 /// A key file, read at most once.
 type IdentitySlot = Arc<OnceCell<Result<Arc<Identity>, String>>>;
-/// A slot for the connection to one jump host; a lost one is replaced.
-pub(super) type HopSlot = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 
 /// What the connections of one run share.
 pub struct SshContext {
@@ -65,7 +63,7 @@ pub struct SshContext {
     identities: Mutex<BTreeMap<Utf8PathBuf, IdentitySlot>>,
     configs: Mutex<BTreeMap<Utf8PathBuf, Arc<ConfigFile>>>,
     known_hosts: Mutex<BTreeMap<Vec<Utf8PathBuf>, Arc<KnownHosts>>>,
-    hops: Mutex<BTreeMap<String, HopSlot>>,
+    hops: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// What the tags of this run's commands begin with.
     run: String,
     commands: AtomicU64,
@@ -171,7 +169,7 @@ impl SshContext {
     }
 
     /// The slot of the jump host that is reached in this way.
-    pub(super) fn hop(&self, way: String) -> HopSlot {
+    pub(super) fn hop(&self, way: String) -> Arc<Slot> {
         lock(&self.hops).entry(way).or_default().clone()
     }
 }

@@ -11,6 +11,7 @@ mod known_hosts;
 mod login;
 mod route;
 mod settings;
+mod slot;
 mod terminate;
 mod transport;
 

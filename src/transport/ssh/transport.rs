@@ -8,14 +8,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use camino::Utf8Path;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::channel::start;
-use super::connection::Connection;
+use super::connection::{Connection, NoChannel, OpenChannel};
 use super::context::SshContext;
 use super::route::{DEFAULT_USER, Endpoint, Route, resolve};
 use super::settings::SshSettings;
+use super::slot::Slot;
 use super::terminate::Termination;
 use crate::names::NodeName;
 use crate::transport::process::{Context, Process, run};
@@ -32,7 +33,7 @@ pub struct SshTransport {
     sudo: Sudo,
     route: Route,
     context: Arc<SshContext>,
-    connection: Mutex<Option<Arc<Connection>>>,
+    connection: Slot,
 }
 
 impl SshTransport {
@@ -48,43 +49,44 @@ impl SshTransport {
             sudo: settings.sudo.clone(),
             route,
             context,
-            connection: Mutex::new(None),
+            connection: Slot::default(),
         })
     }
 
     /// The connection, made if there is none.
     async fn connection(&self) -> Result<Arc<Connection>, TransportError> {
-        let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok(connection.clone());
-        }
+        self.connection.get(&self.node, self.open_connection()).await
+    }
+
+    async fn open_connection(&self) -> Result<Connection, TransportError> {
         let mut through = None;
         let mut way = String::new();
         for hop in &self.route.hops {
             way.push_str(&way_step(hop));
-            through = Some(self.hop(&way, hop, through).await?);
+            let slot = self.context.hop(way.clone());
+            let open = Connection::open(&self.node, hop, through, &self.context);
+            through = Some(slot.get(&self.node, open).await?);
         }
-        let connection =
-            Arc::new(Connection::open(&self.node, &self.route.target, through, &self.context).await?);
-        *slot = Some(connection.clone());
-        Ok(connection)
+        Connection::open(&self.node, &self.route.target, through, &self.context).await
     }
 
-    /// The connection to a jump host, shared by all nodes behind it.
-    async fn hop(
-        &self,
-        way: &str,
-        hop: &Endpoint,
-        through: Option<Arc<Connection>>,
-    ) -> Result<Arc<Connection>, TransportError> {
-        let slot = self.context.hop(way.to_owned());
-        let mut slot = slot.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok(connection.clone());
+    /// A channel; of a new connection if the one there has ended unnoticed, as nothing was sent on it yet.
+    async fn channel(&self, command: &Command) -> Result<OpenChannel, TransportError> {
+        let mut again = true;
+        loop {
+            let connection = self.connection().await?;
+            match connection.channel().await {
+                Ok(channel) => return Ok(channel),
+                Err(NoChannel::Ended(_)) if again && connection.is_closed() => again = false,
+                Err(NoChannel::Ended(reason) | NoChannel::Refused(reason)) => {
+                    return Err(TransportError::Failed {
+                        node: self.node.clone(),
+                        attempted: format!("start `{}`", command.title()),
+                        reason,
+                    });
+                }
+            }
         }
-        let connection = Arc::new(Connection::open(&self.node, hop, through, &self.context).await?);
-        *slot = Some(connection.clone());
-        Ok(connection)
     }
 
     /// How this command becomes root, and the line that runs it.
@@ -124,10 +126,9 @@ impl SshTransport {
     async fn start(&self, command: &Command, terminate: bool) -> Result<Started<'_>, TransportError> {
         let tag = self.context.tag();
         let (sudo, line) = self.line(command, &tag)?;
-        let connection = self.connection().await?;
+        let channel = self.channel(command).await?;
         let lost =
             |reason| TransportError::Lost { node: self.node.clone(), command: command.title(), reason };
-        let channel = connection.channel().await.map_err(lost)?;
         let started = Instant::now();
         let termination = Termination { node: self.node.clone(), tag, sudo: sudo.clone() };
         let (process, settling) =

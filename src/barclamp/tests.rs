@@ -1,0 +1,197 @@
+//! Barclamps as their users and their authors meet them.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use serde_json::{Value, json};
+
+use super::schema::Schema;
+use super::{Barclamp, BarclampError, Folder, Registry, run_golden, scaffold};
+use crate::inventory::SecretRef;
+use crate::names::BarclampName;
+use crate::secrets::{has_marker, marker};
+
+fn words(errors: &[BarclampError]) -> String {
+    errors.iter().map(|error| format!("{error}\n")).collect()
+}
+
+fn registry() -> Registry {
+    Registry::embedded().unwrap_or_else(|errors| panic!("{}", words(&errors)))
+}
+
+#[test]
+fn the_golden_tests_of_the_embedded_barclamps_pass() {
+    let registry = registry();
+    let mut failures = String::new();
+    for barclamp in registry.iter() {
+        let cases = run_golden(&registry, &barclamp.manifest.name).unwrap_or_else(|errors| panic!("{}", words(&errors)));
+        for case in cases.iter().filter(|case| !case.passed()) {
+            for (path, diff) in case.differences() {
+                failures.push_str(&format!("{}/{}: {path}\n{diff}\n", barclamp.manifest.name, case.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// The CIBs of all golden tests, by case.
+fn cibs() -> BTreeMap<String, String> {
+    let registry = registry();
+    let mut cibs = BTreeMap::new();
+    for barclamp in registry.iter() {
+        for case in run_golden(&registry, &barclamp.manifest.name).unwrap() {
+            let cib = case.actual.get(camino::Utf8Path::new("cib.xml")).cloned();
+            cibs.extend(cib.map(|cib| (format!("{}/{}", barclamp.manifest.name, case.name), cib)));
+        }
+    }
+    cibs
+}
+
+#[test]
+fn every_id_of_a_rendered_cib_is_unique() {
+    let cibs = cibs();
+    assert!(cibs.len() >= 8, "{}", cibs.len());
+    for (case, cib) in cibs {
+        let document = roxmltree::Document::parse(&cib).unwrap_or_else(|error| panic!("{case}: {error}"));
+        let mut seen = std::collections::BTreeSet::new();
+        // A `resource_ref` names the id of something else.
+        for node in document.descendants().filter(|node| node.tag_name().name() != "resource_ref") {
+            if let Some(id) = node.attribute("id") {
+                assert!(seen.insert((node.tag_name().name() == "node", id)), "{case}: {id} is there twice");
+            }
+        }
+    }
+}
+
+/// Where Pacemaker's tools are installed, they must accept what is rendered. Warnings about nodes that are not there
+/// are the test's own: there is no cluster behind it.
+#[test]
+fn pacemaker_accepts_the_rendered_cibs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (case, cib) in cibs() {
+        let file = folder.path().join("cib.xml");
+        std::fs::write(&file, cib).unwrap();
+        let run = std::process::Command::new("crm_verify").arg("-V").arg("--xml-file").arg(&file).output();
+        let Ok(output) = run else {
+            eprintln!("skipped: crm_verify is not installed (apt-get install pacemaker-cli-utils)");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("error:"), "{case}: {said}");
+        assert!(matches!(output.status.code(), Some(0)) || said.contains("Warnings found"), "{case}: {said}");
+    }
+}
+
+#[test]
+fn a_new_barclamp_passes_its_own_tests() {
+    let parent = tempfile::tempdir().unwrap();
+    let name = BarclampName::new("my-service").unwrap();
+    let folder = Utf8PathBuf::from_path_buf(parent.path().join("my-service")).unwrap();
+    for (path, text) in scaffold(&name) {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let registry = Registry::load(&[folder]).unwrap_or_else(|errors| panic!("{}", words(&errors)));
+    let cases = run_golden(&registry, &name).unwrap();
+    assert_eq!(cases.len(), 1);
+    assert!(cases[0].passed(), "{:?}", cases[0].differences());
+}
+
+fn folder(files: &[(&str, &str)]) -> Folder {
+    let manifest = "name: t\nversion: 1.0.0\nsummary: A test\ndistros: [debian-12]\nroles: { worker: { summary: Works } }\n";
+    let files = std::iter::once(("barclamp.yml", manifest)).chain(files.iter().copied());
+    let files = files.map(|(path, text)| (Utf8PathBuf::from(path), text.to_owned()));
+    Folder { origin: "t".to_owned(), files: files.collect() }
+}
+
+fn load(files: &[(&str, &str)]) -> Result<Barclamp, String> {
+    let shared = Folder { origin: "shared".to_owned(), files: BTreeMap::new() };
+    Barclamp::load(folder(files), &shared).map_err(|errors| words(&errors))
+}
+
+#[test]
+fn mistakes_of_an_author_are_found_when_the_barclamp_is_loaded() {
+    let unit = "resources:\n  - id: a\n    unit: { name: a.service, boot: enabled, run: running }\n";
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("a file of no meaning", &[("resource.yml", "")], "t/resource.yml: the file has no meaning in a barclamp (did you mean `resources.yml`?)"),
+        ("an unknown key", &[("resources.yml", "resources:\n  - id: a\n    unti: {}\n")], "t/resources.yml:3:5: "),
+        ("no kind", &[("resources.yml", "resources:\n  - id: a\n")], "t/resources.yml:2: item `a` must be of exactly one kind"),
+        ("two of one id", &[("resources.yml", &format!("{unit}  - id: a\n    hosts: {{}}\n"))], "t/resources.yml:4: there are two items `a`"),
+        ("an unknown predecessor", &[("resources.yml", &format!("{unit}    after: [b]\n"))], "t/resources.yml:2: item `a`: `after`: there is no item `b`"),
+        ("a circle", &[("resources.yml", "resources:\n  - { id: a, after: [b], hosts: {} }\n  - { id: b, after: [a], hosts: {} }\n")], "t/resources.yml:2: item `a` comes after itself, through `b`"),
+        ("an unknown role", &[("resources.yml", &format!("{unit}    on: role wroker\n"))], "role `wroker` is not among `roles`"),
+        ("a missing template", &[("resources.yml", "resources:\n  - id: a\n    file: { template: a, path: /a }\n")], "there is no template templates/a.tera"),
+        ("a relative path", &[("templates/a.tera", ""), ("resources.yml", "resources:\n  - id: a\n    file: { template: a, path: a }\n")], "`path: a` is not absolute"),
+        ("an unknown variable", &[("templates/a.tera", "x\n{{ nods }}"), ("resources.yml", "resources:\n  - id: a\n    file: { template: a, path: /a }\n")], "there is no variable `nods` here; did you mean `node`?"),
+        ("an attribute that the schema lacks", &[("templates/a.tera", "x\n{{ attributes.port }}"), ("schema.yml", "version: 1\nattributes: { type: object, properties: { prot: { type: integer } } }\n")], "t/templates/a.tera:2: there is no attribute `port`; did you mean `prot`?"),
+        ("an expression that does not parse", &[("resources.yml", &format!("{unit}    when: a ==\n"))], "t/resources.yml:2: "),
+        ("a distribution without packages", &[("resources.yml", "resources:\n  - id: a\n    packages: { names: { debian-13: [a] } }\n")], "`names` says nothing of debian-12"),
+        ("an unknown distribution", &[("resources.yml", "resources:\n  - id: a\n    packages: { names: { debain: [a] } }\n")], "`debain` is not a distribution that hactl knows"),
+        ("a misspelt keyword of a schema", &[("schema.yml", "version: 1\nattributes: { type: object, properties: { a: { type: string, defualt: x } } }\n")], "`defualt` is not a keyword; did you mean `default`?"),
+        ("a default that the schema refuses", &[("schema.yml", "version: 1\nattributes: { type: object, properties: { a: { type: integer, default: x } } }\n")], "the default of /a is not valid"),
+        ("a fence agent without its parameter", &[("fencing/fence_x.yml", "summary: x\npackages: { default: [] }\nscope: node\nnode_param: plug\nparams: {}\n")], "`plug` is not one of its `params`"),
+        ("a check of two kinds", &[("checks.yml", "checks:\n  - { id: a, summary: x, quorum: {}, nodes_online: {} }\n")], "t/checks.yml:2: check `a` must look at exactly one thing"),
+    ];
+    for (what, files, expected) in cases {
+        let errors = load(files).map(|_| ()).unwrap_err();
+        assert!(errors.contains(expected), "{what}: {errors}");
+    }
+}
+
+fn schema(text: &str) -> Schema {
+    Schema::load(&folder(&[("schema.yml", text)])).unwrap()
+}
+
+#[test]
+fn secrets_become_markers_and_are_never_written_out() {
+    let schema = schema(
+        "version: 1\nattributes:\n  type: object\n  properties:\n    password: { type: string, secret: true }\n    \
+         params: { type: object, additionalProperties: { type: [string, integer], secret: allowed } }\n",
+    );
+    let attributes = json!({ "password": { "env": "P" }, "params": { "a": "open", "b": { "file": "/b" } } });
+    let resolved = schema.resolve(&attributes, "/x").unwrap();
+    assert_eq!(resolved.value["password"], marker("/x/password"));
+    assert_eq!(resolved.value["params"]["a"], "open");
+    assert!(has_marker(resolved.value["params"]["b"].as_str().unwrap()));
+    let references: Vec<&SecretRef> = resolved.secrets.iter().map(|used| &used.reference).collect();
+    assert_eq!(references, [&SecretRef::Env("P".to_owned()), &SecretRef::File("/b".into())]);
+
+    let errors = schema.resolve(&json!({ "password": "hunter22" }), "/x").unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!((errors[0].code, errors[0].pointer.as_str()), ("secret", "/password"));
+    assert!(!format!("{errors:?}").contains("hunter22"));
+    let forged = schema.resolve(&json!({ "params": { "a": marker("/x/password") } }), "/x").unwrap_err();
+    assert_eq!(forged[0].pointer, "/params/a", "a marker cannot be smuggled in: {forged:?}");
+}
+
+#[test]
+fn an_old_inventory_is_upgraded_or_refused_with_the_reason() {
+    let schema = schema(
+        "version: 3\nattributes: { type: object, properties: { net: { type: object, properties: { port: { type: integer } } } } }\n\
+         migrations:\n  - { from: 1, rename: { /port: /net/port } }\n  - { from: 2, removed: { /colour: nothing replaces it } }\n",
+    );
+    let upgraded = schema.resolve(&json!({ "schema": 1, "port": 5 }), "").unwrap();
+    assert_eq!(upgraded.value, json!({ "net": { "port": 5 } }));
+    let removed = schema.resolve(&json!({ "schema": 2, "colour": "red" }), "").unwrap_err();
+    assert!(removed[0].to_string().contains("nothing replaces it"), "{removed:?}");
+    let unversioned = schema.resolve(&json!({ "port": 5 }), "").unwrap_err();
+    assert!(unversioned[0].to_string().contains("it is now `/net/port`"), "{unversioned:?}");
+    let newer = schema.resolve(&json!({ "schema": 4 }), "").unwrap_err();
+    assert_eq!(newer[0].pointer, "/schema");
+}
+
+#[test]
+fn defaults_fill_what_is_not_said() {
+    let resolved = registry().resolve(&BarclampName::new("pacemaker").unwrap(), &Value::Null, "").unwrap();
+    assert_eq!(resolved.value["corosync"]["crypto"]["cipher"], "aes256");
+    assert_eq!(resolved.value["fencing"]["monitor_interval"], "60s");
+}
+
+#[test]
+fn a_barclamp_that_is_not_finished_is_refused_by_name() {
+    let errors = registry().resolve(&BarclampName::new("drbd").unwrap(), &json!({}), "").unwrap_err();
+    assert_eq!(words(&errors), "barclamp `drbd` cannot be used: it is not finished in this version of hactl\n");
+    let unknown = registry().get("pacemakr").map(|_| ()).unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no barclamp `pacemakr` (did you mean `pacemaker`?)");
+}
