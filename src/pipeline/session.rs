@@ -82,6 +82,14 @@ impl Session {
         discovery::observe(&self.fleet, queries, &mut self.facts, self.options.parallel).await;
     }
 
+    /// Asks the selected nodes, on top of what is known, for what [`discovery::Report`] tells; the facts of those alone.
+    pub async fn survey(&mut self) -> FleetFacts {
+        let asked = self.selected.iter().map(|node| (node.clone(), discovery::report_queries())).collect();
+        self.observe(&asked).await;
+        let selected = self.facts.nodes.iter().filter(|(node, _)| self.selected.contains(*node));
+        FleetFacts { nodes: selected.map(|(node, outcome)| (node.clone(), outcome.clone())).collect() }
+    }
+
     /// Plans the way from what was seen to what the inventory says.
     ///
     /// # Errors
