@@ -15,6 +15,7 @@ mod error;
 mod expand;
 mod explain;
 mod fencing;
+mod fencing_attribute;
 mod fields;
 mod folder;
 mod golden;
