@@ -130,7 +130,7 @@ fn collect(element: &Element, path: &str, out: &mut BTreeMap<String, (String, bo
         // The id is the object's name, and those inside follow from it.
         if name != "id" {
             let field = if path.is_empty() { name.clone() } else { format!("{path}@{name}") };
-            insert(out, field, value, is_secret_name(name) || (name == "value" && secret_pair));
+            insert(out, field, value, name == "value" && secret_pair);
         }
     }
     for child in element.elements() {

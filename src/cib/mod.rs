@@ -16,6 +16,7 @@ mod simulate;
 mod standing;
 mod status;
 mod units;
+mod view;
 mod xml;
 
 pub use between::patch_between;
@@ -33,6 +34,7 @@ pub use status::{
     parse_crm_mon,
 };
 pub use units::DesiredError;
+pub use view::{ConstraintView, FencingLevelView, NodeView, ResourceKind, ResourceView, Values};
 pub use xml::{Element, MAX_XML_BYTES, MAX_XML_DEPTH, MAX_XML_NODES, Node, XmlError, is_valid_id};
 
 #[cfg(test)]

@@ -122,11 +122,12 @@ pub fn parse_crm_simulate(text: &str) -> Result<Simulation, OutputError> {
     let document = document(COMMAND, text)?;
     let root = document.root_element();
     let part = |name: &str| elements(root).find(|node| node.has_tag_name(name));
-    if part("actions").is_none() && part("cluster_status").is_none() {
-        let why = format!("<{}> has neither a cluster status nor actions", root.tag_name().name());
+    // There also when there is nothing to do; without it, nothing is known.
+    let Some(actions) = part("actions") else {
+        let why = format!("<{}> has no list of actions", root.tag_name().name());
         return Err(OutputError::Malformed { command: COMMAND, why });
-    }
-    let actions = part("actions").into_iter().flat_map(elements).map(action).collect();
+    };
+    let actions = elements(actions).map(action).collect();
     Ok(Simulation { actions, after: part("revised_cluster_status").map(state) })
 }
 

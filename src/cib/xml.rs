@@ -159,15 +159,15 @@ impl Element {
         })
     }
 
-    /// Replaces attribute values: `each` gets the name that describes a value (that of the parameter for the value of
-    /// an nvpair, else the attribute's own) and the value, and returns the new value, if it is to be another.
+    /// Replaces attribute values: `each` gets the name of the parameter that a value belongs to (empty for attributes
+    /// that are not the value of an nvpair) and the value, and returns the new value, if it is to be another.
     pub(super) fn map_values<E>(
         &mut self,
         each: &mut impl FnMut(&str, &str) -> Result<Option<String>, E>,
     ) -> Result<(), E> {
         let pair = self.attr("name").map(str::to_owned);
         for (name, value) in &mut self.attrs {
-            let about = if name == "value" { pair.as_deref().unwrap_or(name) } else { name };
+            let about = if name == "value" { pair.as_deref().unwrap_or_default() } else { "" };
             if let Some(new) = each(about, value)? {
                 *value = new;
             }

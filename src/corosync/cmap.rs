@@ -128,7 +128,7 @@ pub fn running_matches(conf: &CorosyncConf, cmap: &Cmap) -> Vec<Difference> {
         }
     }
     for (path, actual) in &running {
-        if is_loaded(path) && !file.contains_key(path) && case_insensitive(&file, path).is_none() {
+        if is_loaded(path) && !is_daemons_own(path) && !file.contains_key(path) && case_insensitive(&file, path).is_none() {
             found.push(difference(path, None, Some(actual)));
         }
     }
@@ -171,6 +171,11 @@ fn is_loaded(path: &str) -> bool {
     ["totem.", "quorum.", "logging.", "system.", "nozzle.", "resources.watchdog", "uidgid.config."]
         .iter()
         .any(|prefix| path.starts_with(prefix))
+}
+
+/// Keys that corosync sets itself when the file does not (cmap_keys(8)).
+fn is_daemons_own(path: &str) -> bool {
+    path == "resources.watchdog_timeout"
 }
 
 /// Subsystem names are stored in upper case.

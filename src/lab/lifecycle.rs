@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Say;
 use super::cache;
-use super::config::LabConfig;
+use super::config::{LabConfig, Storage};
 use super::disks;
 use super::error::LabError;
 use super::fence_device;
@@ -102,6 +102,7 @@ impl Lab {
                 port: fence_device::PORT,
                 secret: paths.fence_secret(),
             },
+            storage: config.storage.map_or_else(|| storage_for(config.nodes), Ok)?,
             boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
         };
         note(&config.name, &paths)?;
@@ -265,6 +266,17 @@ fn lock(name: &LabName, mode: Mode) -> Result<Lock, LabError> {
         .ok_or_else(|| LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) })
 }
 
+fn storage_for(nodes: usize) -> Result<Storage, LabError> {
+    let path = Path::new("/proc/meminfo");
+    let text = fs::read_to_string(path).map_err(LabError::io("read", path))?;
+    let available_kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    Ok(Storage::for_nodes(nodes, available_kib * 1024))
+}
+
 /// Notes that the lab exists and where, before anything of it does.
 fn note(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     let root = paths.root();
@@ -293,8 +305,8 @@ fn prepare_keys(paths: &LabPaths) -> Result<(), LabError> {
 /// Makes all nodes at once and waits until they answer SSH.
 fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Result<(), LabError> {
     let mut nodes = record.nodes.clone();
-    let image = record.image.clone();
-    let keys = on_all(&mut nodes, |node| prepare_node(node, &image, paths))?;
+
+    let keys = on_all(&mut nodes, |node| prepare_node(node, record, paths))?;
     record.nodes = nodes;
     paths.save(record)?;
     replace(&paths.known_hosts(), &inventory::known_hosts(record, keys.iter().map(String::as_str)))?;
@@ -314,11 +326,11 @@ fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Resul
 }
 
 /// Returns the node's public host key.
-fn prepare_node(node: &mut LabNode, image: &Path, paths: &LabPaths) -> Result<String, LabError> {
+fn prepare_node(node: &mut LabNode, lab: &LabRecord, paths: &LabPaths) -> Result<String, LabError> {
     let own = paths.node(&node.name);
     fs::create_dir_all(own.dir()).map_err(LabError::io("create", own.dir()))?;
     disks::attach(node, &own)?;
-    node::mount_root(image, &own)?;
+    node::mount_root(lab, &own)?;
     node::personalise(node, paths)?;
     let key = own.rootfs().join("etc/ssh/ssh_host_ed25519_key.pub");
     fs::read_to_string(&key).map_err(LabError::io("read", &key))

@@ -136,7 +136,7 @@ fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabErr
     group.remove()?;
     network::create_node(lab, node)?;
     faults::apply_to_node(lab, node, paths)?;
-    node::mount_root(&lab.image, &paths.node(&node.name))?;
+    node::mount_root(lab, &paths.node(&node.name))?;
     node::start(lab, node, paths, &group)
 }
 

@@ -140,7 +140,7 @@ pub(super) fn configuration() -> impl Strategy<Value = Cib> {
 }
 
 /// One of everything that the constructors make.
-pub(super) fn everything() -> Cib {
+pub(in crate::cib) fn everything() -> Cib {
     let mut cib = Cib::empty(SCHEMA);
     put_settings(&mut cib);
     put_resources(&mut cib);

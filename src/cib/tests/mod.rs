@@ -5,3 +5,5 @@ mod outputs;
 mod ownership;
 mod properties;
 mod tools;
+
+pub(super) use generate::everything;

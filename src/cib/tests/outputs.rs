@@ -103,6 +103,15 @@ fn what_pacemaker_would_do_is_read() {
 }
 
 #[test]
+fn pacemaker_3_says_the_same() {
+    let (old, new) = (fixture!("crm_mon-failed.xml"), fixture!("crm_mon-failed-3.0.xml"));
+    let (old, new) = (parse_crm_mon(old).unwrap(), parse_crm_mon(new).unwrap());
+    assert_eq!((&old.nodes, &old.resources, &old.attributes), (&new.nodes, &new.resources, &new.attributes));
+    assert_eq!(new.problems(), ["vip_monitor_10000 on alpha failed: Error occurred"]);
+    assert_eq!(said(fixture!("crm_simulate-move.xml")), said(fixture!("crm_simulate-move-3.0.xml")));
+}
+
+#[test]
 fn what_a_newer_or_older_version_leaves_out_is_no() {
     let text = r#"<crm_mon version="2.0.0"><summary><current_dc present="true" name="a"/></summary>
         <nodes><node name="a" id="1" online="true" future="yes"/></nodes>

@@ -101,7 +101,7 @@ fn all_ids(cib: &Cib) -> std::collections::BTreeSet<String> {
     cib.root().walk().filter_map(|element| element.id().map(str::to_owned)).collect()
 }
 
-fn sort_attrs(element: &mut Element) {
+pub(super) fn sort_attrs(element: &mut Element) {
     element.attrs.sort();
     for child in &mut element.children {
         if let Node::Element(child) = child {

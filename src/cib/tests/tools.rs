@@ -1,6 +1,7 @@
 //! Pacemaker's tools, used offline on a file, have the last word.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
@@ -12,9 +13,27 @@ use crate::cib::*;
 /// Cases that the real tools judge; each starts a process or two.
 const CASES: u32 = 60;
 
+/// Directory of another installation of Pacemaker's tools, entered with `chroot`: another version has its say too.
+const ROOT_VARIABLE: &str = "HACTL_TEST_PACEMAKER_ROOT";
+
+fn root() -> Option<String> {
+    std::env::var(ROOT_VARIABLE).ok().filter(|root| !root.is_empty())
+}
+
+fn command(tool: &str) -> Command {
+    match root() {
+        None => Command::new(tool),
+        Some(root) => {
+            let mut command = Command::new("chroot");
+            command.args([root.as_str(), tool]);
+            command
+        }
+    }
+}
+
 /// Whether the tool is there; says so loudly when it is not.
 fn have(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
+    let found = command(tool).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         eprintln!(
             "SKIPPED: `{tool}` is not installed (apt-get install pacemaker-cli-utils): nothing was proven"
@@ -37,14 +56,31 @@ struct CibFile(tempfile::TempDir);
 
 impl CibFile {
     fn new(cib: &Cib) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("cib.xml"), cib.render()).unwrap();
-        Self(dir)
+        let dir = match root() {
+            None => tempfile::tempdir().unwrap(),
+            Some(root) => tempfile::tempdir_in(format!("{root}/tmp")).unwrap(),
+        };
+        let file = Self(dir);
+        std::fs::write(file.path(), cib.render()).unwrap();
+        file
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("cib.xml")
+    }
+
+    /// The path as the tools see it.
+    fn inner_path(&self) -> PathBuf {
+        let path = self.path();
+        match root() {
+            None => path,
+            Some(root) => Path::new("/").join(path.strip_prefix(root).unwrap()),
+        }
     }
 
     fn tool(&self, tool: &str) -> Command {
-        let mut command = Command::new(tool);
-        command.env("CIB_file", self.0.path().join("cib.xml"));
+        let mut command = command(tool);
+        command.env("CIB_file", self.inner_path());
         command
     }
 
@@ -53,7 +89,7 @@ impl CibFile {
     }
 
     fn read(&self) -> Cib {
-        Cib::parse(&std::fs::read_to_string(self.0.path().join("cib.xml")).unwrap()).unwrap()
+        Cib::parse(&std::fs::read_to_string(self.path()).unwrap()).unwrap()
     }
 }
 
@@ -96,8 +132,7 @@ fn crm_verify_accepts_what_the_constructors_make() {
     let live = super::ownership::fresh_cluster();
     let cib = diff(&live, &everything(), &Ownership::default(), &nothing).unwrap().target;
     let file = CibFile::new(&cib);
-    let (code, text) =
-        run(Command::new("crm_verify").args(["-V", "--xml-file"]).arg(file.0.path().join("cib.xml")), "");
+    let (code, text) = run(command("crm_verify").args(["-V", "--xml-file"]).arg(file.inner_path()), "");
     assert_eq!((code, text.as_str()), (0, ""), "{cib:?}");
 }
 
@@ -200,6 +235,68 @@ fn secrets_reach_the_cib_and_nothing_else() {
     assert_eq!(third.changes[0].fields[0].new.as_deref(), Some("(secret ipmi)"));
 }
 
+/// Run by hand on a directory of CIBs, such as `cts/scheduler/xml` of Pacemaker's sources:
+/// `HACTL_TEST_CIB_DIR=… cargo test -- --ignored corpus`.
+#[test]
+#[ignore = "needs a directory of CIBs"]
+fn corpus() {
+    let Ok(dir) = std::env::var("HACTL_TEST_CIB_DIR") else {
+        eprintln!("SKIPPED: HACTL_TEST_CIB_DIR names no directory of CIBs: nothing was proven");
+        return;
+    };
+    assert!(have("cibadmin"));
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (mut read, mut patched, mut before) = (0, 0, None::<Cib>);
+    for path in files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "xml")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let Ok(cib) = Cib::parse(&text) else {
+            eprintln!("refused: {}: {:?}", path.display(), Cib::parse(&text).unwrap_err());
+            continue;
+        };
+        assert_eq!(Cib::parse(&cib.render()).unwrap(), cib, "{}", path.display());
+        read += 1;
+        // The same attributes of the root, so that any two configurations can follow each other, valid or not.
+        let mut root = cib.root().clone();
+        root.attrs.clear();
+        // Nothing above `<cib>` could be replaced to make or remove a comment right below it.
+        root.children.retain(|node| node.as_element().is_some());
+        for (name, value) in
+            [("validate-with", "none"), ("epoch", "5"), ("num_updates", "6"), ("admin_epoch", "0")]
+        {
+            root.set(name, value);
+        }
+        let cib = Cib::from_element(root).unwrap();
+        if let Some(old) = before.replace(cib.clone())
+            && let Some(patch) = patch_between(&old, &cib, &nothing)
+        {
+            let file = CibFile::new(&old);
+            let (code, text) = file.patch(&patch.request(Guard::Exact { num_updates: 6 }, &nothing).unwrap());
+            assert_eq!(code, 0, "{}: {text}", path.display());
+            let (live, foreseen) = (file.read(), patch.apply(&old).unwrap());
+            // Attributes are compared as a set.
+            let sorted = |cib: &Cib| {
+                let mut root = cib.root().clone();
+                super::properties::sort_attrs(&mut root);
+                root.children
+            };
+            let differs = |found: &Cib| {
+                let (found, wanted) = (sorted(found), sorted(&cib));
+                found.iter().zip(&wanted).find(|(a, b)| a != b).map(|(a, b)| {
+                    let (a, b) =
+                        (a.as_element().unwrap().render_pretty(), b.as_element().unwrap().render_pretty());
+                    let line = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+                    format!("{}: {line:?}", path.display())
+                })
+            };
+            assert_eq!((differs(&live), differs(&foreseen)), (None, None));
+            patched += 1;
+        }
+    }
+    println!("{read} CIBs read and written, {patched} patched");
+    assert!(read > 0);
+}
+
 /// Measured by hand: `cargo test --release -- --ignored --nocapture speed`.
 #[test]
 #[ignore = "a measurement, for a release build"]
@@ -211,7 +308,7 @@ fn speed() {
     let text = |cib: &Cib| cib.render();
     println!("{} bytes", text(&old).len());
     let (old_file, new_file) = (CibFile::new(&old), CibFile::new(&new));
-    let path = |file: &CibFile| file.0.path().join("cib.xml");
+    let path = CibFile::path;
     let time = |what: &str, times: u32, work: &mut dyn FnMut()| {
         let start = std::time::Instant::now();
         (0..times).for_each(|_| work());
@@ -220,8 +317,10 @@ fn speed() {
         each.as_secs_f64()
     };
     let theirs = time("crm_diff", 5, &mut || {
-        let (code, _) =
-            run(Command::new("crm_diff").arg("-o").arg(path(&old_file)).arg("-n").arg(path(&new_file)), "");
+        let (code, _) = run(
+            command("crm_diff").arg("-o").arg(old_file.inner_path()).arg("-n").arg(new_file.inner_path()),
+            "",
+        );
         assert_eq!(code, 1);
     });
     let desired = super::generate::large(2_300);
