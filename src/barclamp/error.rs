@@ -171,6 +171,26 @@ pub enum BarclampError {
     },
 }
 
+impl BarclampError {
+    /// The barclamp that it is about, if it is about what a cluster uses of it.
+    #[must_use]
+    pub fn barclamp(&self) -> Option<&BarclampName> {
+        match self {
+            Self::Unusable { name, .. }
+            | Self::Requires { name, .. }
+            | Self::Distro { name, .. }
+            | Self::Attribute { name, .. }
+            | Self::Declaration { name, .. } => Some(name),
+            Self::Source { .. }
+            | Self::Unreadable { .. }
+            | Self::Unknown { .. }
+            | Self::NoManager { .. }
+            | Self::Order { .. }
+            | Self::Circle(_) => None,
+        }
+    }
+}
+
 fn advice(help: Option<&str>) -> String {
     help.map(|help| format!(" ({help})")).unwrap_or_default()
 }

@@ -26,6 +26,7 @@ mod migration;
 mod order;
 mod paths;
 mod registry;
+mod rehearsal;
 mod scaffold;
 mod schema;
 mod secret_names;
@@ -47,6 +48,7 @@ pub use golden::{EXPECTED_FOLDER, GoldenCase, GoldenOutcome, TESTS_FOLDER, run_g
 pub use item::{Item, Kind};
 pub use manifest::{Manifest, Role, RoleDefault};
 pub use registry::Registry;
+pub use rehearsal::{rehearsal_view, rehearse};
 pub use scaffold::scaffold;
 pub use schema::{Attributes, Schema, SecretUse};
 pub use secret_names::secret_uses;
