@@ -121,7 +121,9 @@ pub enum BarclampError {
         help: Option<String>,
     },
     /// There are resources, and nothing that manages them.
-    #[error("cluster `{cluster}` has resources, but no barclamp that manages them (add `pacemaker` to its `barclamps`)")]
+    #[error(
+        "cluster `{cluster}` has resources, but no barclamp that manages them (add `pacemaker` to its `barclamps`)"
+    )]
     NoManager {
         /// The cluster.
         cluster: ClusterName,

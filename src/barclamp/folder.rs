@@ -57,7 +57,11 @@ impl Folder {
     /// An error in a file of this folder.
     #[must_use]
     pub fn error(&self, file: &str, line: Option<u64>, message: impl Into<String>) -> BarclampError {
-        BarclampError::Source { location: self.location(file, line, None), message: message.into(), help: None }
+        BarclampError::Source {
+            location: self.location(file, line, None),
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Reads a file as YAML.

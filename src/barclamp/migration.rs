@@ -34,7 +34,11 @@ impl Migration {
         for (pointer, instead) in &self.removed {
             if value.pointer(pointer).is_some() {
                 let message = format!("`{pointer}` is no longer there");
-                mistakes.push(AttributeError::new("unknown-key", pointer.clone(), message).help(instead.clone()).at_key());
+                mistakes.push(
+                    AttributeError::new("unknown-key", pointer.clone(), message)
+                        .help(instead.clone())
+                        .at_key(),
+                );
             }
         }
     }

@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy, drift, init,
-    lab, man, plan, validate, verify,
+    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy,
+    drift, init, lab, man, plan, validate, verify,
 };
 use crate::barclamp::Registry;
 use crate::pipeline::{PipelineError, Prepared};

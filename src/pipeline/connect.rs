@@ -10,7 +10,9 @@ use super::Options;
 use crate::inventory::{self, Node, Sudo as InventorySudo};
 use crate::names::NodeName;
 use crate::secrets::SecretStore;
-use crate::transport::{Fleet, HopSettings, SshContext, SshSettings, SshTransport, Sudo, Transport, TransportError};
+use crate::transport::{
+    Fleet, HopSettings, SshContext, SshSettings, SshTransport, Sudo, Transport, TransportError,
+};
 
 /// What the inventory says of the way to a node, as the transport wants it.
 pub(super) fn settings(node: &Node, secrets: &SecretStore, accept_new_host_keys: bool) -> SshSettings {
@@ -28,9 +30,11 @@ pub(super) fn settings(node: &Node, secrets: &SecretStore, accept_new_host_keys:
     settings.sudo = match &ssh.sudo {
         InventorySudo::Never => Sudo::No,
         InventorySudo::Passwordless => Sudo::Passwordless,
-        InventorySudo::Password(reference) => secrets
-            .get(&reference.to_string())
-            .map_or(Sudo::Passwordless, |password| Sudo::with_password(SecretString::from(password.to_owned()))),
+        InventorySudo::Password(reference) => {
+            secrets.get(&reference.to_string()).map_or(Sudo::Passwordless, |password| {
+                Sudo::with_password(SecretString::from(password.to_owned()))
+            })
+        }
     };
     settings
 }

@@ -7,9 +7,7 @@ use serde_json::Value;
 
 use super::PipelineError;
 use crate::barclamp::{BarclampError, Registry};
-use crate::inventory::{
-    Cluster, Diagnostic, Loaded, ResourceKind, SecretRef, SecretResolver, Setting, Sudo,
-};
+use crate::inventory::{Cluster, Diagnostic, Loaded, ResourceKind, SecretRef, SecretResolver, Setting, Sudo};
 use crate::names::{BarclampName, ClusterName};
 use crate::secrets::SecretStore;
 
@@ -43,7 +41,8 @@ impl Prepared {
                         resolved.insert(name.clone(), valid.value);
                     }
                     Err(errors) => {
-                        mistakes.extend(errors.iter().map(|error| diagnostic(&loaded, &entry.pointer, error)));
+                        mistakes
+                            .extend(errors.iter().map(|error| diagnostic(&loaded, &entry.pointer, error)));
                     }
                 }
             }

@@ -19,7 +19,7 @@ pub use diff::{Mark, mark_of, styled_diff};
 pub use drift::drift_text;
 pub use facts::facts_table;
 pub use outcome::outcome_text;
-pub(crate) use table::{Columns, Tone, cell};
 pub use plan::{Detail, PlanView};
+pub(crate) use table::{Columns, Tone, cell};
 pub use theme::{ColorChoice, Surroundings, Theme};
 pub use verify::verify_text;
