@@ -193,7 +193,8 @@ impl Session {
 
 /// Who runs hactl, for others who find the lock taken.
 fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     format!("{user}@{host}, process {}, since {since}", std::process::id())
