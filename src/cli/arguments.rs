@@ -12,6 +12,7 @@ use super::init::InitArgs;
 use super::lab::LabArgs;
 use super::man::ManArgs;
 use super::plan::PlanArgs;
+use super::status::StatusArgs;
 use super::validate::ValidateArgs;
 use super::verify::VerifyArgs;
 use crate::ui::ColorChoice;
@@ -66,6 +67,8 @@ pub enum Verb {
     Apply(ApplyArgs),
     /// Prove that the cluster does what the inventory says
     Verify(VerifyArgs),
+    /// Show nodes, quorum, links, fencing and resources on one screen
+    Status(StatusArgs),
     /// Show what differs and who probably changed it; changes nothing
     Drift(DriftArgs),
     /// Take the cluster down and remove what hactl made

@@ -89,6 +89,22 @@ impl Console {
         self.result(&format!("{text}\n"))
     }
 
+    /// Writes a JSON document on one line to stdout, for those who read a stream of them.
+    ///
+    /// # Errors
+    /// As [`Console::json`].
+    pub fn json_line(&self, document: &impl serde::Serialize) -> Result<(), CommandError> {
+        let text = serde_json::to_string(document)
+            .map_err(|error| CommandError::local("cannot write the result as JSON", &error))?;
+        self.result(&format!("{text}\n"))
+    }
+
+    /// The same console, which tells and shows progress no more than with `--quiet`.
+    #[must_use]
+    pub fn silenced(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
     /// Tells something on stderr, unless `--quiet`.
     pub fn say(&self, text: &str) {
         if !self.quiet {

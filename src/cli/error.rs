@@ -202,7 +202,6 @@ impl From<PipelineError> for CommandError {
             }
             PipelineError::Inventory(_) => Self::rendered(ExitCode::Usage, problem),
             PipelineError::Secrets(problems) => Self::all(ExitCode::Usage, problems),
-            PipelineError::Inventory(error) => Self::rendered(ExitCode::Usage, error.to_string()),
             PipelineError::Nodes(errors) => nodes(&errors),
             PipelineError::Stale(_) => Self::new(ExitCode::Stale, problem),
             PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),

@@ -26,6 +26,7 @@ mod opened;
 mod plan;
 mod run;
 mod saved_plan;
+mod status;
 mod validate;
 mod verify;
 

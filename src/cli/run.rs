@@ -8,8 +8,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy, drift, init,
-    lab, man, plan, validate, verify,
+    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy,
+    drift, init, lab, man, plan, status, validate, verify,
 };
 use crate::barclamp::Registry;
 use crate::pipeline::{PipelineError, Prepared};
@@ -46,6 +46,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
         Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
         Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
         Verb::Verify(verb) => wait_for(verify::run(&verb, console, global)),
+        Verb::Status(verb) => wait_for(status::run(&verb, console, global)),
         Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
         Verb::Destroy(verb) => wait_for(destroy::run(&verb, console, global)),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),

@@ -39,6 +39,7 @@ impl ClusterProbe {
             ClusterQuery::Status => ("crm_mon -1 --output-as=xml", "pacemaker.service"),
             ClusterQuery::Cmap => ("corosync-cmapctl", "corosync.service"),
             ClusterQuery::Quorum => ("corosync-quorumtool -s", "corosync.service"),
+            ClusterQuery::Links => ("corosync-cfgtool -s", "corosync.service"),
             ClusterQuery::Idle => ("crm_resource --wait --timeout 4", "pacemaker.service"),
             ClusterQuery::LeftoverCib => (CIB_FILE, ""),
         }
@@ -84,7 +85,7 @@ impl ClusterProbe {
             ClusterQuery::Cib | ClusterQuery::Status | ClusterQuery::Idle => {
                 DISCONNECTED.contains(&answer.status)
             }
-            ClusterQuery::Cmap | ClusterQuery::Quorum => {
+            ClusterQuery::Cmap | ClusterQuery::Quorum | ClusterQuery::Links => {
                 answer.stderr.contains("CS_ERR_LIBRARY") || answer.stderr.contains("Cannot initialize")
             }
             ClusterQuery::LeftoverCib => false,

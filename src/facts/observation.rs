@@ -53,6 +53,8 @@ pub enum ClusterQuery {
     Cmap,
     /// `corosync-quorumtool -s`; absent when corosync does not run.
     Quorum,
+    /// `corosync-cfgtool -s`: over which links each peer is reached; absent when corosync does not run.
+    Links,
     /// `idle` when Pacemaker has nothing left to do, or else what it has; absent when Pacemaker does not run here.
     Idle,
     /// Whether a CIB of an earlier cluster lies in `/var/lib/pacemaker/cib`.

@@ -11,6 +11,7 @@ mod prepare;
 mod preview;
 mod selector;
 mod session;
+mod status;
 mod verify;
 
 pub use error::PipelineError;

@@ -5,7 +5,12 @@
 mod judge;
 mod reach;
 mod report;
+mod status;
 
 pub use judge::{judge, queries};
 pub use reach::{Reached, reach};
 pub use report::{CheckResult, REPORT_FORMAT, VerifyReport};
+pub use status::{
+    ClusterReport, FencingEvent, FencingReport, LinkReport, NodeReport, NodeState, QuorumReport, ResourceReport,
+    STATUS_FORMAT, StatusReport, status, status_queries,
+};

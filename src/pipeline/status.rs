@@ -1,0 +1,33 @@
+//! How the clusters are, asked anew.
+
+use std::collections::BTreeMap;
+
+use super::{PipelineError, Session};
+use crate::verify::{StatusReport, status, status_queries};
+
+impl Session {
+    /// Asks every node of the clusters concerned how it is. A node that does not answer is part of the status.
+    ///
+    /// # Errors
+    /// No node answers at all.
+    pub async fn status(&mut self) -> Result<StatusReport, PipelineError> {
+        if self.facts.nodes.keys().all(|node| self.facts.node(node).is_none()) {
+            return Err(PipelineError::Nodes(
+                self.facts.failures().map(|(_, error)| error.clone()).collect(),
+            ));
+        }
+        let nodes = self.clusters().flat_map(|cluster| cluster.nodes.keys().cloned());
+        let wanted: BTreeMap<_, _> = nodes.map(|node| (node, status_queries())).collect();
+        self.observe(&wanted).await;
+        Ok(status(self.clusters(), &self.facts))
+    }
+
+    /// The same after learning anew which nodes answer, for those who watch.
+    ///
+    /// # Errors
+    /// As [`Session::status`].
+    pub async fn status_again(&mut self) -> Result<StatusReport, PipelineError> {
+        self.discover().await;
+        self.status().await
+    }
+}
