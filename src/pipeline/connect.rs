@@ -11,7 +11,8 @@ use crate::inventory::{self, Node, Sudo as InventorySudo};
 use crate::names::NodeName;
 use crate::secrets::SecretStore;
 use crate::transport::{
-    CommandLog, Fleet, HopSettings, Logged, SshContext, SshSettings, SshTransport, Sudo, Transport, TransportError,
+    CommandLog, Fleet, HopSettings, Logged, SshContext, SshSettings, SshTransport, Sudo, Transport,
+    TransportError,
 };
 
 /// What the inventory says of the way to a node, as the transport wants it.
@@ -30,9 +31,11 @@ pub(super) fn settings(node: &Node, secrets: &SecretStore, accept_new_host_keys:
     settings.sudo = match &ssh.sudo {
         InventorySudo::Never => Sudo::No,
         InventorySudo::Passwordless => Sudo::Passwordless,
-        InventorySudo::Password(reference) => secrets
-            .get(&reference.to_string())
-            .map_or(Sudo::Passwordless, |password| Sudo::with_password(SecretString::from(password.to_owned()))),
+        InventorySudo::Password(reference) => {
+            secrets.get(&reference.to_string()).map_or(Sudo::Passwordless, |password| {
+                Sudo::with_password(SecretString::from(password.to_owned()))
+            })
+        }
     };
     settings
 }
@@ -45,7 +48,11 @@ fn hop(hop: &inventory::JumpHost) -> HopSettings {
 ///
 /// # Errors
 /// The log cannot be written.
-pub(super) fn fleet(nodes: &[&Node], secrets: &SecretStore, options: &Options) -> Result<Ways, PipelineError> {
+pub(super) fn fleet(
+    nodes: &[&Node],
+    secrets: &SecretStore,
+    options: &Options,
+) -> Result<Ways, PipelineError> {
     let log = options.log.as_deref().map(|path| open_log(path, secrets)).transpose()?;
     let passphrases: BTreeMap<Utf8PathBuf, SecretString> = nodes
         .iter()
@@ -75,7 +82,8 @@ pub(super) fn fleet(nodes: &[&Node], secrets: &SecretStore, options: &Options) -
 
 /// The log of every remote command, with every secret of the run masked.
 fn open_log(path: &Utf8Path, secrets: &SecretStore) -> Result<Arc<CommandLog>, PipelineError> {
-    let log = CommandLog::open(path).map_err(|source| PipelineError::Log { path: path.to_owned(), source })?;
+    let log =
+        CommandLog::open(path).map_err(|source| PipelineError::Log { path: path.to_owned(), source })?;
     secrets.values().for_each(|secret| log.mask(secret));
     Ok(Arc::new(log))
 }

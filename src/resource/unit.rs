@@ -100,9 +100,7 @@ impl Unit {
     fn boot_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
         let file_state = state.unit_file_state.as_str();
         match self.boot {
-            BootState::Enabled if fresh || matches!(file_state, "disabled" | "") => {
-                Some(UnitVerb::Enable)
-            }
+            BootState::Enabled if fresh || matches!(file_state, "disabled" | "") => Some(UnitVerb::Enable),
             BootState::Disabled if fresh || matches!(file_state, "enabled" | "enabled-runtime") => {
                 Some(UnitVerb::Disable)
             }
