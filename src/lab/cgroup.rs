@@ -186,7 +186,7 @@ impl Group {
     pub(crate) fn remove(&self) -> Result<(), LabError> {
         let what = || format!("remove the control group {}", self.v2.display());
         wait_for(what, GROUP_LIMIT, || {
-            let gone = self.all().map(|dir| remove_groups(dir)).fold(true, |all, gone| all && gone);
+            let gone = self.all().map(|dir| remove_groups(dir)).filter(|gone| !gone).count() == 0;
             Ok(gone.then_some(()))
         })
     }
