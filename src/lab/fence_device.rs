@@ -87,9 +87,7 @@ pub(crate) fn is_running(paths: &LabPaths) -> bool {
 
 /// Ends the daemon with whatever it is doing.
 pub(crate) fn stop(lab: &super::names::LabName) -> Result<(), LabError> {
-    let group = Hierarchies::find()?.group(&lab.daemon());
-    group.kill()?;
-    group.remove()
+    Hierarchies::find()?.group(&lab.daemon()).end()
 }
 
 /// Is the daemon: serves until it is killed.

@@ -36,6 +36,8 @@ use super::teardown;
 
 /// Longest wait for a node's sshd.
 const SSH_LIMIT: Duration = Duration::from_secs(90);
+/// Longest wait for what is left of a run that was killed.
+const DEAD_HOLDER_LIMIT: Duration = Duration::from_secs(20);
 /// Longest wait for another run that chooses subnets.
 const SUBNET_LOCK_LIMIT: Duration = Duration::from_secs(60);
 
@@ -263,8 +265,14 @@ impl Lab {
 
 fn lock(name: &LabName, mode: Mode) -> Result<Lock, LabError> {
     let path = LabPaths::lock(name);
-    Lock::try_take(&path, mode)?
-        .ok_or_else(|| LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) })
+    let busy = || LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) };
+    wait_for(String::new, DEAD_HOLDER_LIMIT, || match Lock::try_take(&path, mode)? {
+        Some(lock) => Ok(Some(lock)),
+        // The programs of a run that was killed may outlive it by a moment, and the lock with them.
+        None if Lock::holder_is_dead(&path) => Ok(None),
+        None => Err(busy()),
+    })
+    .map_err(|error| if matches!(error, LabError::Timeout { .. }) { busy() } else { error })
 }
 
 fn storage_for(nodes: usize) -> Result<Storage, LabError> {

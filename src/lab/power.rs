@@ -145,7 +145,7 @@ fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabErr
     if group.is_populated() {
         return Ok(());
     }
-    group.remove()?;
+    group.end()?;
     network::create_node(lab, node)?;
     faults::apply_to_node(lab, node, paths)?;
     node::mount_root(lab, &paths.node(&node.name))?;
@@ -183,10 +183,9 @@ pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
     } else {
         BTreeSet::new()
     };
-    group.kill()?;
+    group.end()?;
     disks::detach(&own)?;
-    network::remove_node(lab, node)?;
-    group.remove()
+    network::remove_node(lab, node)
 }
 
 /// Ends the node's FUSE connections: whoever waits for one would wait for ever when its server is gone.
