@@ -120,7 +120,7 @@ mod tests {
             .collect()
     }
 
-    /// Exit status, stdout and stderr of an answer, or why there is none.
+    /// Exit code, stdout and stderr, or why there are none.
     type Read = Result<(u32, Vec<u8>, String), String>;
 
     fn read(stream: &[u8], count: usize) -> Vec<Read> {
