@@ -92,7 +92,10 @@ async fn attempt(step: &Step, run: &Run, what: &str) -> Result<(), StepError> {
         return prove(until, step, run, Duration::from_secs(*limit_s)).await;
     }
     let Some(ledger) = run.ledgers.get(&step.node) else {
-        return Err(StepError::failed(format!("{} does not belong to the run", step.node), "this is a defect of hactl"));
+        return Err(StepError::failed(
+            format!("{} does not belong to the run", step.node),
+            "this is a defect of hactl",
+        ));
     };
     let mut ledger = ledger.lock().await;
     run.events.emit(started(step, what));

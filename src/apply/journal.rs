@@ -26,6 +26,7 @@ pub async fn note(step: &Step, run: &Run) -> Result<(), StepError> {
         return Ok(());
     }
     let line = serde_json::json!({ "step": step.id, "did": step.action.to_string() }).to_string();
-    let command = Command::new(["sh", "-c", APPEND, "sh", &line, JOURNAL_PATH, JOURNAL_LINES]).timeout(JOURNAL_TIMEOUT);
+    let command =
+        Command::new(["sh", "-c", APPEND, "sh", &line, JOURNAL_PATH, JOURNAL_LINES]).timeout(JOURNAL_TIMEOUT);
     run.must(&step.node, &command, "see that /var is not full or read-only on the node").await.map(|_| ())
 }

@@ -39,7 +39,8 @@ pub(super) async fn carry_out(
     }
     if !plan.blocked.is_empty() {
         if manner.json {
-            let problems = plan.blocked.iter().map(|blocked| format!("{}: {}", blocked.resource, blocked.reason));
+            let problems =
+                plan.blocked.iter().map(|blocked| format!("{}: {}", blocked.resource, blocked.reason));
             return Err(CommandError::all(ExitCode::Blocked, problems.collect()).log(&opened.log));
         }
         return Err(CommandError::told(ExitCode::Blocked));

@@ -1,10 +1,15 @@
 //! The report on nodes of every kind, as a person sees it.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::discovery;
 use crate::facts::{
     Clock, ClusterQuery, FileState, Hardware, Kernel, Link, NodeFacts, NodeOutcome, Observation, OsRelease,
     PackageManager, Query, Space,
 };
+use crate::names::NodeName;
+use crate::transport::TransportError;
 
 fn node() -> NodeFacts {
     NodeFacts {

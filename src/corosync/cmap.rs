@@ -128,7 +128,11 @@ pub fn running_matches(conf: &CorosyncConf, cmap: &Cmap) -> Vec<Difference> {
         }
     }
     for (path, actual) in &running {
-        if is_loaded(path) && !is_daemons_own(path) && !file.contains_key(path) && case_insensitive(&file, path).is_none() {
+        if is_loaded(path)
+            && !is_daemons_own(path)
+            && !file.contains_key(path)
+            && case_insensitive(&file, path).is_none()
+        {
             found.push(difference(path, None, Some(actual)));
         }
     }

@@ -19,8 +19,11 @@ pub fn classify_running(
     quorum: Option<&QuorumStatus>,
     version: Version,
 ) -> Classification {
-    let literal_addresses =
-        conf.nodes().iter().flat_map(|node| node.addresses.values()).all(|addr| addr.parse::<IpAddr>().is_ok());
+    let literal_addresses = conf
+        .nodes()
+        .iter()
+        .flat_map(|node| node.addresses.values())
+        .all(|addr| addr.parse::<IpAddr>().is_ok());
     let context = Context { transport: conf.transport(), version, literal_addresses };
     let mut differences = running_matches(conf, cmap);
     differences.extend(quorum.map(|status| quorum_matches(conf, status)).unwrap_or_default());

@@ -18,6 +18,16 @@ use super::process::wait_for;
 pub(crate) struct Lock {
     file: File,
     path: PathBuf,
+    mode: Mode,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.mode == Mode::Exclusive {
+            // The signature must not outlive the lock; if it does, it names a process that has ended.
+            let _ = self.file.set_len(0);
+        }
+    }
 }
 
 /// How a lock is shared.
@@ -55,7 +65,7 @@ impl Lock {
             // The holder before us may have removed the file: then this lock protects nothing.
             let held = file.metadata().map_err(LabError::io("look at", path))?;
             if fs::metadata(path).is_ok_and(|now| now.ino() == held.ino() && now.dev() == held.dev()) {
-                let mut lock = Self { file, path: path.to_path_buf() };
+                let mut lock = Self { file, path: path.to_path_buf(), mode };
                 if mode == Mode::Exclusive {
                     lock.sign()?;
                 }
@@ -73,7 +83,7 @@ impl Lock {
     /// Who holds it, for people.
     pub(crate) fn holder(path: &Path) -> String {
         let text = fs::read_to_string(path).unwrap_or_default();
-        if text.trim().is_empty() { "holder unknown".to_owned() } else { text.trim().to_owned() }
+        if text.trim().is_empty() { "it injects a fault".to_owned() } else { text.trim().to_owned() }
     }
 
     /// Ends the lock and removes its file.

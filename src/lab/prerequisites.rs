@@ -11,25 +11,28 @@ use super::error::LabError;
 use super::process::is_installed;
 
 /// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 21] = [
     ("apt-ftparchive", "apt-utils"),
     ("apt-get", "apt"),
-    ("bridge", "iproute2"),
     ("chroot", "coreutils"),
+    ("chown", "coreutils"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("losetup", "mount"),
-    ("mkfs.ext4", "e2fsprogs"),
+    ("env", "coreutils"),
     ("mmdebstrap", "mmdebstrap"),
+    ("mknod", "coreutils"),
     ("mount", "mount"),
+    ("umount", "mount"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
-    ("setpriv", "util-linux"),
     ("setsid", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
+    ("systemd-id128", "systemd"),
     ("systemd-nspawn", "systemd-container"),
     ("tc", "iproute2"),
+    ("unshare", "util-linux"),
 ];
 
 /// One thing that is missing.

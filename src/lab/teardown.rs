@@ -37,9 +37,25 @@ const OWN_FILES: [&str; 12] = [
     "ssh_config",
 ];
 
+/// How often it is tried again when something came after it had been looked for: a program that the killed run had
+/// started may live a moment longer.
+const PASSES: usize = 3;
+
 /// Removes everything.
 pub(crate) fn tear_down(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     refuse_foreign(paths)?;
+    let mut left = Vec::new();
+    for _ in 0..PASSES {
+        remove_all(name, paths)?;
+        left = leftovers(name, paths)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(LabError::Leftover { lab: name.to_string(), left })
+}
+
+fn remove_all(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     fence_device::stop(name)?;
     // A record that cannot be read does not keep the lab from being removed.
     if let Ok(Some(lab)) = paths.load() {
@@ -58,9 +74,7 @@ pub(crate) fn tear_down(name: &LabName, paths: &LabPaths) -> Result<(), LabError
     for group in hierarchies.groups(&name.prefix()) {
         hierarchies.group(&group).remove()?;
     }
-    remove_files(paths)?;
-    let left = leftovers(name, paths)?;
-    if left.is_empty() { Ok(()) } else { Err(LabError::Leftover { lab: name.to_string(), left }) }
+    remove_files(paths)
 }
 
 /// A directory with other people's files is not touched. `up` writes the record before anything else, and `down`

@@ -79,7 +79,8 @@ impl Session {
 
     /// The node that is asked for a check: its own, or the first of the cluster that answers.
     fn asked<'a>(&self, cluster: &'a Cluster, check: &'a DeclaredCheck) -> Option<&'a NodeName> {
-        let answers = |node: &&NodeName| matches!(self.facts.nodes.get(*node), Some(NodeOutcome::Answered(_)));
+        let answers =
+            |node: &&NodeName| matches!(self.facts.nodes.get(*node), Some(NodeOutcome::Answered(_)));
         check.node.as_ref().or_else(|| cluster.nodes.keys().find(answers))
     }
 

@@ -64,7 +64,12 @@ impl CorosyncConfig {
         Blocked { resource: self.id.clone(), node: Some(node.clone()), reason, advice }
     }
 
-    fn state(&self, node: &NodeName, conf: &CorosyncConf, context: &DiffContext<'_>) -> Result<NodeState, Blocked> {
+    fn state(
+        &self,
+        node: &NodeName,
+        conf: &CorosyncConf,
+        context: &DiffContext<'_>,
+    ) -> Result<NodeState, Blocked> {
         let none = Classification { class: ChangeClass::None, changes: Vec::new() };
         let old = match context.observed(node, &file_query()) {
             Observation::File(state) => state.and_then(|state| state.text),
@@ -161,7 +166,10 @@ impl Resource for CorosyncConfig {
             Query::Cluster(ClusterQuery::Cmap),
             Query::Cluster(ClusterQuery::Quorum),
         ];
-        self.nodes.iter().flat_map(|node| per_node.iter().map(|query| (node.clone(), query.clone()))).collect()
+        self.nodes
+            .iter()
+            .flat_map(|node| per_node.iter().map(|query| (node.clone(), query.clone())))
+            .collect()
     }
 
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
@@ -183,7 +191,9 @@ impl Resource for CorosyncConfig {
         let mut written = before.clone();
         for node in &self.nodes {
             let file = self.file(node);
-            let Some((file_steps, _, file_diff)) = file.diff_with(&context.observed(node, &file_query()), context)? else {
+            let Some((file_steps, _, file_diff)) =
+                file.diff_with(&context.observed(node, &file_query()), context)?
+            else {
                 continue;
             };
             if !diff.contains(&file_diff) {
@@ -212,7 +222,8 @@ fn summary(class: &Classification) -> String {
             "write corosync.conf and restart corosync node by node (resources keep running)".to_owned()
         }
         ChangeClass::FullStop => {
-            "stop corosync everywhere, write corosync.conf, start it again (resources keep running)".to_owned()
+            "stop corosync everywhere, write corosync.conf, start it again (resources keep running)"
+                .to_owned()
         }
     }
 }
@@ -269,8 +280,10 @@ fn detach_all(steps: &mut Steps<'_>, states: &BTreeMap<&NodeName, NodeState>) ->
     let nodes: Vec<NodeName> = running(states).cloned().collect();
     let Some(first) = nodes.first() else { return Vec::new() };
     let on = steps.push(first, "maintenance-on", Action::Maintenance { on: true }, &[]);
-    let stopped: Vec<StepId> =
-        nodes.iter().map(|node| unit(steps, node, PACEMAKER, UnitVerb::Stop, std::slice::from_ref(&on))).collect();
+    let stopped: Vec<StepId> = nodes
+        .iter()
+        .map(|node| unit(steps, node, PACEMAKER, UnitVerb::Stop, std::slice::from_ref(&on)))
+        .collect();
     nodes.iter().map(|node| unit(steps, node, COROSYNC, UnitVerb::Stop, &stopped)).collect()
 }
 
@@ -279,7 +292,8 @@ fn start_all(steps: &mut Steps<'_>, states: &BTreeMap<&NodeName, NodeState>, aft
     let Some(first) = nodes.first() else { return };
     let up: Vec<StepId> =
         nodes.iter().map(|node| unit(steps, node, COROSYNC, UnitVerb::Start, after)).collect();
-    let up: Vec<StepId> = nodes.iter().map(|node| unit(steps, node, PACEMAKER, UnitVerb::Start, &up)).collect();
+    let up: Vec<StepId> =
+        nodes.iter().map(|node| unit(steps, node, PACEMAKER, UnitVerb::Start, &up)).collect();
     let online = Check::Online { nodes: nodes.clone() };
     let online = steps.push(first, "rejoin", Action::wait(online, REJOIN_LIMIT), &up);
     steps.push(first, "maintenance-off", Action::Maintenance { on: false }, &[online]);

@@ -100,9 +100,7 @@ impl Unit {
     fn boot_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
         let file_state = state.unit_file_state.as_str();
         match self.boot {
-            BootState::Enabled if fresh || matches!(file_state, "disabled" | "masked-runtime" | "") => {
-                Some(UnitVerb::Enable)
-            }
+            BootState::Enabled if fresh || matches!(file_state, "disabled" | "") => Some(UnitVerb::Enable),
             BootState::Disabled if fresh || matches!(file_state, "enabled" | "enabled-runtime") => {
                 Some(UnitVerb::Disable)
             }
@@ -113,7 +111,7 @@ impl Unit {
     fn run_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
         let active = state.active_state == "active" || state.active_state == "reloading";
         match self.run {
-            RunState::Running if !active || fresh => Some(UnitVerb::Start),
+            RunState::Running if !active => Some(UnitVerb::Start),
             RunState::Stopped if active => Some(UnitVerb::Stop),
             _ => None,
         }
@@ -137,7 +135,8 @@ impl Resource for Unit {
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
         let state = self.state(context)?;
         let held = self.held_by.as_ref().is_some_and(|packages| context.pending.contains(packages));
-        let fresh = held && state.load_state == "not-found";
+        // Masked until the next boot: what the package's installation wanted of the unit shows only afterwards.
+        let fresh = held || state.unit_file_state == "masked-runtime";
         if state.load_state == "not-found" && !held {
             let packages_first = self.requires.iter().any(|id| context.pending.contains(id));
             if self.boot == BootState::Disabled && self.run != RunState::Running {
@@ -157,7 +156,7 @@ impl Resource for Unit {
             );
         }
         let mut verbs = Vec::new();
-        if held || state.unit_file_state == "masked-runtime" {
+        if fresh {
             verbs.push(UnitVerb::Unmask);
         }
         verbs.extend(self.boot_step(&state, fresh));

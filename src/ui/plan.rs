@@ -312,7 +312,9 @@ impl<'a> PlanView<'a> {
             Guard::File { path, digest: Some(digest) } => {
                 lines.push(format!("only if {path} still has digest {}", digest.short()));
             }
-            Guard::Cib { .. } => lines.push("only if the CIB's configuration is still as it was seen".to_owned()),
+            Guard::Cib { .. } => {
+                lines.push("only if the CIB's configuration is still as it was seen".to_owned())
+            }
         }
         if step.proof != Check::Done {
             lines.push(format!("proof: {}", step.proof));

@@ -34,7 +34,9 @@ pub fn judge(
     let nodes: Vec<NodeName> = cluster.nodes.keys().cloned().collect();
     match &check.expect {
         Expect::Quorum => Check::Membership { nodes }.judge(observe),
-        Expect::Unit { name, active } => Check::UnitActive { unit: name.clone(), active: *active }.judge(observe),
+        Expect::Unit { name, active } => {
+            Check::UnitActive { unit: name.clone(), active: *active }.judge(observe)
+        }
         Expect::NodesOnline => online(&nodes, &status(observe)?),
         Expect::Fencing => fencing(&status(observe)?),
         Expect::Running { resources } => running(resources, &status(observe)?),

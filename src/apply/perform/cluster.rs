@@ -15,8 +15,12 @@ const EXACT_ATTEMPTS: usize = 5;
 /// What to do when the cluster refuses.
 const CLUSTER_ADVICE: &str = "see `crm_mon -1` and the logs of pacemaker on the node, then run again";
 /// Folders in which the stack keeps state that outlives its packages.
-const STATE_DIRS: [&str; 4] =
-    ["/var/lib/pacemaker/cib", "/var/lib/pacemaker/pengine", "/var/lib/pacemaker/blackbox", "/var/lib/corosync"];
+const STATE_DIRS: [&str; 4] = [
+    "/var/lib/pacemaker/cib",
+    "/var/lib/pacemaker/pengine",
+    "/var/lib/pacemaker/blackbox",
+    "/var/lib/corosync",
+];
 
 fn command<const N: usize>(argv: [&str; N]) -> Command {
     Command::new(argv).timeout(CLUSTER_TIMEOUT)
@@ -37,7 +41,8 @@ pub(super) async fn reload_corosync(step: &Step, run: &Run) -> Result<(), StepEr
 /// # Errors
 /// Pacemaker refused.
 pub(super) async fn maintenance(step: &Step, run: &Run, on: bool) -> Result<(), StepError> {
-    let name = ["crm_attribute", "--type", "crm_config", "--set-name", ROLLOUT_SET, "--name", "maintenance-mode"];
+    let name =
+        ["crm_attribute", "--type", "crm_config", "--set-name", ROLLOUT_SET, "--name", "maintenance-mode"];
     let change: &[&str] = if on { &["--update", "true"] } else { &["--delete"] };
     let argv = name.iter().chain(change).copied();
     run.must(&step.node, &Command::new(argv).timeout(CLUSTER_TIMEOUT), CLUSTER_ADVICE).await?;
@@ -88,8 +93,9 @@ pub(super) async fn remove_state(step: &Step, run: &Run) -> Result<(), StepError
 /// # Errors
 /// The result would not be valid, somebody else changed the CIB meanwhile, or Pacemaker refused.
 pub(super) async fn patch_cib(step: &Step, run: &Run, desired: &str) -> Result<(), StepError> {
-    let desired = Cib::parse(desired)
-        .map_err(|error| StepError::failed(format!("the plan's CIB is wrong: {error}"), "this is a defect of hactl"))?;
+    let desired = Cib::parse(desired).map_err(|error| {
+        StepError::failed(format!("the plan's CIB is wrong: {error}"), "this is a defect of hactl")
+    })?;
     let reveal = |name: &str| run.secrets.get(name).map(str::to_owned);
     let mut checked = false;
     for attempt in 0..=EXACT_ATTEMPTS {
@@ -124,8 +130,9 @@ pub(super) async fn patch_cib(step: &Step, run: &Run, desired: &str) -> Result<(
 
 async fn query(step: &Step, run: &Run) -> Result<Cib, StepError> {
     let output = run.must(&step.node, &command(["cibadmin", "--query"]).secret(), CLUSTER_ADVICE).await?;
-    Cib::parse(&output.stdout_text())
-        .map_err(|error| StepError::failed(format!("the live CIB cannot be understood: {error}"), CLUSTER_ADVICE))
+    Cib::parse(&output.stdout_text()).map_err(|error| {
+        StepError::failed(format!("the live CIB cannot be understood: {error}"), CLUSTER_ADVICE)
+    })
 }
 
 async fn send(step: &Step, run: &Run, patch: &CibPatch, guard: PatchGuard) -> Result<Output, StepError> {
