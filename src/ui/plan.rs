@@ -71,20 +71,33 @@ struct Risks<'a> {
 impl Entry<'_> {
     /// Whether two entries differ in their place only. `here` and `there` are their nodes.
     fn same_elsewhere(&self, here: &str, other: &Self, there: &str) -> bool {
-        let neutral = |text: &str, node: &str| text.replace(&format!(" on {node}"), " on *");
         self.name == other.name
             && self.risks.destroys.is_empty()
             && other.risks.destroys.is_empty()
-            && self.change.diff == other.change.diff
-            && neutral(&self.change.summary, here) == neutral(&other.change.summary, there)
+            && alike(&self.change.diff, here, &other.change.diff, there)
+            && alike(&self.change.summary, here, &other.change.summary, there)
             && self.risks.disturbs.len() == other.risks.disturbs.len()
             && self
                 .risks
                 .disturbs
                 .iter()
                 .zip(&other.risks.disturbs)
-                .all(|(a, b)| neutral(a, here) == neutral(b, there))
+                .all(|(a, b)| alike(a, here, b, there))
     }
+}
+
+/// Whether two texts are the same line by line, where each may have its own node's name in place of the other's.
+fn alike(one: &str, here: &str, other: &str, there: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let neutral = |line: &str, name: &str| {
+        let words = line.split_inclusive(|c| !word(c)).map(|part| match part.strip_prefix(name) {
+            Some(rest) if !rest.starts_with(word) => format!("\0{rest}"),
+            _ => part.to_owned(),
+        });
+        words.collect::<String>()
+    };
+    let same = |(a, b): (&str, &str)| a == b || neutral(a, here) == neutral(b, there);
+    one == other || (one.lines().count() == other.lines().count() && one.lines().zip(other.lines()).all(same))
 }
 
 /// Nodes (or a cluster as a whole) with their changes.
@@ -211,7 +224,7 @@ impl<'a> PlanView<'a> {
             let place = match group.nodes.as_slice() {
                 [] => "the cluster as a whole".to_owned(),
                 [node] => format!("node {node}"),
-                nodes => format!("nodes {} (the same on each)", nodes.join(", ")),
+                nodes => format!("nodes {} (the same on each, shown for {})", nodes.join(", "), nodes[0]),
             };
             let _ = writeln!(out, "  {}", self.theme.heading(place));
             for entry in &group.entries {
@@ -418,7 +431,7 @@ mod tests {
         assert_eq!(
             shown(&plan, Detail::Normal),
             "cluster web
-  nodes alpha, beta (the same on each)
+  nodes alpha, beta (the same on each, shown for alpha)
     + install corosync [packages:cluster]
         +corosync
     ~ restart corosync.service [unit:corosync.service]
@@ -437,6 +450,14 @@ note web: Pacemaker would then
 5 changes in 5 steps on 2 nodes; stops, restarts or moves corosync.service on alpha, corosync.service on beta, vip.
 "
         );
+    }
+
+    #[test]
+    fn a_node_s_own_name_makes_no_difference_and_another_s_does() {
+        assert!(alike("127.0.1.1 alpha\n+alpha beta\n", "alpha", "127.0.1.1 beta\n+alpha beta\n", "beta"));
+        assert!(!alike("name: alpha2", "alpha", "name: beta2", "beta"), "another name that begins alike");
+        assert!(!alike("peer: beta", "alpha", "peer: gamma", "beta"));
+        assert!(!alike("a\nb", "alpha", "a", "beta"));
     }
 
     #[test]
