@@ -3,6 +3,8 @@
 //! Needs root. Without it every test says so and passes; with it, a missing prerequisite fails with the command that
 //! installs it. Each test has a lab of its own, so they run side by side.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
