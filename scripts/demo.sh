@@ -63,7 +63,7 @@ on() { # on NODE COMMAND...: runs a command on a node of the lab
     hactl lab ssh --name "$lab" "$node" -- "$@"
 }
 holder() { # the node that holds the virtual address, as a node says
-    on "$1" crm_resource --resource vip --locate --quiet
+    on "$1" crm_resource --resource web-ip --locate --quiet
 }
 held_elsewhere() { # held_elsewhere ASKED LOST: another node than LOST holds the address, and the service answers
     local now
@@ -105,7 +105,7 @@ echo "exit code 0"
 title "The service on its virtual address"
 read -r -a nodes <<<"$(on alpha crm_node --partition)"
 [ "${#nodes[@]}" = 3 ] || fail "three nodes were expected: ${nodes[*]}"
-url="http://$(on alpha crm_resource --resource vip --get-parameter ip)/"
+url="http://$(on alpha crm_resource --resource web-ip --get-parameter ip)/"
 victim=$(holder alpha)
 for survivor in "${nodes[@]}"; do [ "$survivor" = "$victim" ] || break; done
 echo "$victim holds the address"
