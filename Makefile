@@ -26,7 +26,7 @@ demo:
 	scripts/demo.sh
 
 bench:
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench suite
 
 clean:
 	$(CARGO) clean

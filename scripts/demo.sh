@@ -30,18 +30,7 @@ wait_until() {
 [ "$(id -u)" = 0 ] || fail "the lab makes network namespaces, mounts and bridges: run this as root"
 
 title "What the lab needs"
-packages=(mmdebstrap systemd-container apt-utils nftables iproute2 openssh-client curl)
-missing=()
-for package in "${packages[@]}"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-    export DEBIAN_FRONTEND=noninteractive
-    run timeout 300 apt-get -qq update
-    run timeout 900 apt-get -qq install --no-install-recommends -y "${missing[@]}"
-else
-    echo "installed: ${packages[*]}"
-fi
+run scripts/prerequisites.sh
 
 title "Build"
 if [ "$profile" = release ]; then

@@ -21,7 +21,7 @@ if [ "$(wc -l <"$2")" -gt $(($3 * 2)) ]; then tail -n "$3" "$2" >"$2.new" && mv 
 ///
 /// # Errors
 /// The node could not write the line.
-pub async fn note(step: &Step, run: &Run) -> Result<(), StepError> {
+pub(super) async fn note(step: &Step, run: &Run) -> Result<(), StepError> {
     if matches!(step.action, Action::ForgetLedger) {
         return Ok(());
     }

@@ -118,7 +118,7 @@ impl LedgerStore {
 ///
 /// # Errors
 /// The node refused.
-pub async fn make_dir(transport: &dyn Transport, path: &str) -> Result<(), StepError> {
+pub(super) async fn make_dir(transport: &dyn Transport, path: &str) -> Result<(), StepError> {
     let command = Command::new(["install", "-d", "-m", "0700", path]).timeout(HOUSEKEEPING_TIMEOUT);
     let output = transport.exec(&command).await?;
     if output.status.success() {

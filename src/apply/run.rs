@@ -116,7 +116,7 @@ impl Run {
 }
 
 /// The last lines of what a command printed to stderr, or to stdout when stderr is empty.
-pub fn tail(output: &Output) -> String {
+pub(super) fn tail(output: &Output) -> String {
     let mut text = output.stderr_text();
     if text.trim().is_empty() {
         text = output.stdout_text();

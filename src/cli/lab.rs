@@ -210,7 +210,7 @@ impl From<FaultCommand> for FaultRequest {
 ///
 /// # Errors
 /// What the lab says; [`LabError::exit_code`] is its exit code.
-pub fn run(args: LabArgs) -> Result<u8, LabError> {
+pub(super) fn run(args: LabArgs) -> Result<u8, LabError> {
     match args.command {
         LabCommand::Up(args) => up(args),
         LabCommand::Down(DownArgs { which, cache_dir }) => {

@@ -12,7 +12,6 @@ mod confirm;
 mod console;
 mod destroy;
 mod discover;
-pub mod discover;
 mod drift;
 mod error;
 mod exit;

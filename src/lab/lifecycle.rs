@@ -25,7 +25,7 @@ use super::network;
 use super::node;
 use super::packages;
 use super::power;
-use super::prerequisites::check_prerequisites;
+use super::prerequisites::{check_prerequisites, check_room_for};
 use super::process::wait_for;
 use super::record::{
     FenceDevice, LabNetwork, LabNode, LabPaths, LabRecord, Phase, RECORD_FORMAT, RUN_DIR, boot_id,
@@ -36,6 +36,8 @@ use super::teardown;
 
 /// Longest wait for a node's sshd.
 const SSH_LIMIT: Duration = Duration::from_secs(90);
+/// Longest wait for what is left of a run that was killed.
+const DEAD_HOLDER_LIMIT: Duration = Duration::from_secs(20);
 /// Longest wait for another run that chooses subnets.
 const SUBNET_LOCK_LIMIT: Duration = Duration::from_secs(60);
 
@@ -75,6 +77,7 @@ impl Lab {
             say("removing what an earlier run left behind");
             teardown::tear_down(&config.name, &paths)?;
         }
+        check_room_for(config.nodes)?;
         cache::sweep(&config.cache_dir)?;
         let suite = config.suite.map_or_else(host_suite, Ok)?;
         let sources = sources::sources_for(suite, config.mirror.as_deref())?;
@@ -251,7 +254,7 @@ impl Lab {
     /// # Errors
     /// There is no such node, or it does not answer in time.
     pub fn wait_for_ssh(&self, node: &str) -> Result<(), LabError> {
-        wait_for_ssh(self.record.node(node)?)
+        wait_for_ssh(&self.record, self.record.node(node)?)
     }
 
     /// Keeps `down` and `up` away while faults are injected.
@@ -262,8 +265,14 @@ impl Lab {
 
 fn lock(name: &LabName, mode: Mode) -> Result<Lock, LabError> {
     let path = LabPaths::lock(name);
-    Lock::try_take(&path, mode)?
-        .ok_or_else(|| LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) })
+    let busy = || LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) };
+    wait_for(String::new, DEAD_HOLDER_LIMIT, || match Lock::try_take(&path, mode)? {
+        Some(lock) => Ok(Some(lock)),
+        // The programs of a run that was killed may outlive it by a moment, and the lock with them.
+        None if Lock::holder_is_dead(&path) => Ok(None),
+        None => Err(busy()),
+    })
+    .map_err(|error| if matches!(error, LabError::Timeout { .. }) { busy() } else { error })
 }
 
 fn storage_for(nodes: usize) -> Result<Storage, LabError> {
@@ -314,7 +323,7 @@ fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Resul
     let mut nodes = record.nodes.clone();
     on_all(&mut nodes, |node| {
         power::on(record, node, paths)?;
-        wait_for_ssh(node)?;
+        wait_for_ssh(record, node)?;
         say(&format!(
             "{} answers at {}",
             node.name,
@@ -355,16 +364,21 @@ fn on_all<T: Send>(
     })
 }
 
-fn wait_for_ssh(node: &LabNode) -> Result<(), LabError> {
+/// Waits until the node lets people in.
+fn wait_for_ssh(lab: &LabRecord, node: &LabNode) -> Result<(), LabError> {
     /// Longest wait for one answer.
     const TRY: Duration = Duration::from_secs(1);
     let Some(&address) = node.addresses.first() else { return Ok(()) };
     let address = SocketAddr::from((address, 22));
     let what = || format!("wait for SSH on node {} at {address}", node.name);
+    let group = power::group(lab, node)?;
     wait_for(what, SSH_LIMIT, || {
         let Ok(mut stream) = TcpStream::connect_timeout(&address, TRY) else { return Ok(None) };
         let mut banner = [0; 4];
         let answered = stream.set_read_timeout(Some(TRY)).is_ok() && stream.read_exact(&mut banner).is_ok();
-        Ok((answered && &banner == b"SSH-").then_some(()))
+        // While it is there, pam_nologin(8) lets nobody in but root.
+        let booting =
+            || group.init().is_none_or(|init| Path::new(&format!("/proc/{init}/root/run/nologin")).exists());
+        Ok((answered && &banner == b"SSH-" && !booting()).then_some(()))
     })
 }

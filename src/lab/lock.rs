@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::LabError;
-use super::process::wait_for;
+use super::process::{ProcessId, wait_for};
 
 /// A held lock.
 #[derive(Debug)]
@@ -84,6 +84,13 @@ impl Lock {
     pub(crate) fn holder(path: &Path) -> String {
         let text = fs::read_to_string(path).unwrap_or_default();
         if text.trim().is_empty() { "it injects a fault".to_owned() } else { text.trim().to_owned() }
+    }
+
+    /// Whether it names a process that has ended.
+    pub(crate) fn holder_is_dead(path: &Path) -> bool {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let pid = text.split_whitespace().nth(1).and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| ProcessId::of(pid).is_none())
     }
 
     /// Ends the lock and removes its file.

@@ -113,6 +113,18 @@ pub(crate) fn finish_reboot(
     forget_start(node, paths)
 }
 
+/// Takes the network from a node that nothing runs on any more. Leaves it alone while its power is worked on.
+pub(crate) fn unplug_if_down(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let plugged = || network::namespace_path(&lab.name.object(&node.name)).exists();
+    if group(lab, node)?.is_populated() || !plugged() {
+        return Ok(());
+    }
+    let Some(_lock) = Lock::try_take(&paths.node(&node.name).power_lock(), Mode::Exclusive)? else {
+        return Ok(());
+    };
+    if group(lab, node)?.is_populated() { Ok(()) } else { cut(lab, node, paths) }
+}
+
 /// The word of a reboot that is not finished.
 pub(crate) fn pending_start(node: &LabNode, paths: &LabPaths) -> Option<String> {
     fs::read_to_string(paths.node(&node.name).starting()).ok()
@@ -133,7 +145,7 @@ fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabErr
     if group.is_populated() {
         return Ok(());
     }
-    group.remove()?;
+    group.end()?;
     network::create_node(lab, node)?;
     faults::apply_to_node(lab, node, paths)?;
     node::mount_root(lab, &paths.node(&node.name))?;
@@ -171,10 +183,9 @@ pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
     } else {
         BTreeSet::new()
     };
-    group.kill()?;
+    group.end()?;
     disks::detach(&own)?;
-    network::remove_node(lab, node)?;
-    group.remove()
+    network::remove_node(lab, node)
 }
 
 /// Ends the node's FUSE connections: whoever waits for one would wait for ever when its server is gone.

@@ -63,16 +63,13 @@ fn remove_all(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     }
     let hierarchies = Hierarchies::find()?;
     for group in hierarchies.groups(&name.prefix()) {
-        hierarchies.group(&group).kill()?;
+        hierarchies.group(&group).end()?;
     }
     mounts::unmount_below(paths.root(), UNMOUNT_LIMIT)?;
     disks::detach(&disks::loops_below(paths.root()))?;
     network::remove_uplink(name)?;
     for namespace in network::namespaces(&name.prefix()) {
         network::remove_namespace(&namespace)?;
-    }
-    for group in hierarchies.groups(&name.prefix()) {
-        hierarchies.group(&group).remove()?;
     }
     remove_files(paths)
 }

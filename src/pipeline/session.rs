@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 
-use super::{Options, PipelineError, connect};
+use super::{Options, PipelineError};
 use crate::apply::{self, Event, EventSink, LedgerStore, Locks, Outcome, Phase, Run};
 use crate::barclamp::Registry;
 use crate::desired;

@@ -108,7 +108,7 @@ impl Unit {
         }
     }
 
-    fn run_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
+    fn run_step(&self, state: &UnitState) -> Option<UnitVerb> {
         let active = state.active_state == "active" || state.active_state == "reloading";
         match self.run {
             RunState::Running if !active => Some(UnitVerb::Start),
@@ -160,7 +160,7 @@ impl Resource for Unit {
             verbs.push(UnitVerb::Unmask);
         }
         verbs.extend(self.boot_step(&state, fresh));
-        let run = self.run_step(&state, fresh);
+        let run = self.run_step(&state);
         verbs.extend(run);
         let stale = if run.is_none() { self.stale_because(&state, context) } else { None };
         verbs.extend(stale.is_some().then_some(self.reread));

@@ -1,0 +1,118 @@
+//! One line of the result: what was measured, against what, and whether that is good enough.
+
+use anyhow::Result;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// Version of the format of `figures.json`.
+const FORMAT: u32 = 1;
+
+/// When a value is good enough.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+}
+
+/// A figure.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub what: String,
+    /// What it is compared with.
+    pub against: String,
+    /// When it is good enough.
+    pub goal: Option<Goal>,
+    /// What came out.
+    pub value: Option<f64>,
+    /// What `value` and the goal count: `x` is the ratio of the two.
+    pub unit: &'static str,
+    /// Whether the goal is reached.
+    pub reached: bool,
+    /// The measurements behind the value, and what a reader should know of them.
+    pub detail: String,
+}
+
+impl Figure {
+    /// A figure with its verdict.
+    pub fn new(what: &str, against: &str, goal: Goal, value: f64, unit: &'static str, detail: String) -> Self {
+        let reached = match goal {
+            Goal::AtMost(most) => value <= most,
+            Goal::AtLeast(least) => value >= least,
+        };
+        let figure = Self {
+            what: what.to_owned(),
+            against: against.to_owned(),
+            goal: Some(goal),
+            value: Some(value),
+            unit,
+            reached,
+            detail,
+        };
+        println!("{}: {} {}", figure.what, figure.measured(), figure.detail);
+        figure
+    }
+
+    /// A group that could not be measured.
+    pub fn not_measured(group: &str, why: &str) -> Self {
+        println!("{group}: not measured: {why}");
+        Self {
+            what: group.to_owned(),
+            against: String::new(),
+            goal: None,
+            value: None,
+            unit: "",
+            reached: false,
+            detail: format!("not measured: {why}"),
+        }
+    }
+
+    fn measured(&self) -> String {
+        self.value.map_or_else(|| "-".to_owned(), |value| number(value, self.unit))
+    }
+
+    fn wanted(&self) -> String {
+        match self.goal {
+            None => "-".to_owned(),
+            Some(Goal::AtMost(most)) => format!("<= {}", number(most, self.unit)),
+            Some(Goal::AtLeast(least)) => format!(">= {}", number(least, self.unit)),
+        }
+    }
+}
+
+fn number(value: f64, unit: &str) -> String {
+    if value.abs() < 10.0 { format!("{value:.2} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// The figures for people.
+pub fn table(figures: &[Figure]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["figure", "against", "goal", "measured", "reached"]);
+    for figure in figures {
+        let verdict = if figure.reached { "yes" } else { "no" };
+        table.add_row([&figure.what, &figure.against, &figure.wanted(), &figure.measured(), verdict]);
+    }
+    table.to_string()
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: u32,
+    hactl: &'static str,
+    processors: usize,
+    figures: &'a [Figure],
+}
+
+/// The figures for programs.
+///
+/// # Errors
+/// None that is known; a number that JSON cannot hold.
+pub fn json(figures: &[Figure]) -> Result<String> {
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let document = Document { format: FORMAT, hactl: env!("CARGO_PKG_VERSION"), processors, figures };
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}

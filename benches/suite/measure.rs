@@ -1,0 +1,114 @@
+//! Taking turns: what is compared is measured alternately in one run, so that whatever else the machine does meets
+//! all sides alike; what counts is the median.
+
+use std::fmt;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Measurements of one side.
+#[derive(Debug, Clone, Default)]
+pub struct Samples(Vec<Duration>);
+
+impl Samples {
+    /// One more.
+    pub fn push(&mut self, sample: Duration) {
+        self.0.push(sample);
+    }
+
+    /// The middle one (of an even number, the mean of the two in the middle), in seconds; NaN without any.
+    pub fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        let middle = sorted.len() / 2;
+        match sorted.len() {
+            0 => f64::NAN,
+            odd if odd % 2 == 1 => sorted[middle],
+            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        }
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut seconds: Vec<f64> = self.0.iter().map(Duration::as_secs_f64).collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds
+    }
+}
+
+/// `0.512 s (0.490 to 0.600, 15 times)`.
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sorted = self.sorted();
+        match (sorted.first(), sorted.last()) {
+            (Some(least), Some(most)) => {
+                write!(f, "{:.3} s ({least:.3} to {most:.3}, {} times)", self.median(), sorted.len())
+            }
+            _ => f.write_str("never"),
+        }
+    }
+}
+
+/// One side of a comparison: does its work once and says how long that took.
+pub type Side<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
+
+/// Lets the sides take turns: one unmeasured round, then `rounds` measured ones, every other one in reverse order.
+///
+/// # Errors
+/// A side fails.
+pub fn alternate(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Samples>> {
+    let mut samples = vec![Samples::default(); sides.len()];
+    for side in sides.iter_mut() {
+        side()?;
+    }
+    for round in 0..rounds {
+        let mut turns: Vec<usize> = (0..sides.len()).collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for turn in turns {
+            samples[turn].push(sides[turn]()?);
+        }
+    }
+    Ok(samples)
+}
+
+/// How long this takes.
+///
+/// # Errors
+/// It fails.
+pub fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
+    let began = Instant::now();
+    work()?;
+    Ok(began.elapsed())
+}
+
+/// Runs a command that must end with one of these exit codes, its output kept.
+///
+/// # Errors
+/// It cannot be started or ends otherwise; with the end of what it said.
+pub fn run_for(command: &mut Command, codes: &[i32]) -> Result<Output> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+    if output.status.code().is_some_and(|code| codes.contains(&code)) {
+        return Ok(output);
+    }
+    let said = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+    let tail: Vec<&str> = said.lines().rev().take(15).collect();
+    bail!("{command:?} ended with {}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+}
+
+/// Runs a command that must exit with 0.
+///
+/// # Errors
+/// As [`run_for`].
+pub fn run(command: &mut Command) -> Result<Output> {
+    run_for(command, &[0])
+}
+
+/// What a command that must exit with 0 printed.
+///
+/// # Errors
+/// As [`run_for`], and when it is not UTF-8.
+pub fn text(command: &mut Command) -> Result<String> {
+    let output = run(command)?;
+    String::from_utf8(output.stdout).with_context(|| format!("{command:?} printed something that is not text"))
+}
