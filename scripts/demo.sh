@@ -85,6 +85,11 @@ run hactl lab up --name "$lab" --nodes 3
 nodes_file=$(hactl lab status --name "$lab" --json | sed -n 's/^ *"inventory": *"\(.*\)",\{0,1\}$/\1/p')
 [ -n "$nodes_file" ] || fail "the lab does not say where its inventory is"
 inventory=(-i "$nodes_file" -i inventory/lab.yml)
+if ! grep -q virtual_ip "$nodes_file"; then
+    free=$(sed -n 's/.*Free for virtual addresses, on the first network: \([0-9.]*\) .*/\1/p' "$nodes_file")
+    [ -n "$free" ] || fail "no free address for the service is known"
+    inventory+=(--var "virtual_ip=$free")
+fi
 
 title "What would change (exit code 2: something would)"
 code=0
