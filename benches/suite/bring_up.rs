@@ -136,8 +136,10 @@ fn everywhere(lab: &Lab, work: impl Fn(&str) -> Result<()> + Sync) -> Result<Dur
         std::thread::scope(|scope| {
             let work = &work;
             let nodes = lab.nodes();
-            let workers: Vec<_> =
-                nodes.into_keys().map(|node| scope.spawn(move || work(&node).with_context(|| node))).collect();
+            let workers: Vec<_> = nodes
+                .into_keys()
+                .map(|node| scope.spawn(move || work(&node).with_context(|| node)))
+                .collect();
             for worker in workers {
                 match worker.join() {
                     Ok(result) => result?,

@@ -96,10 +96,15 @@ fn holder(lab: &Lab) -> Result<String> {
 
 /// The timeouts that must pass before the others may act.
 fn configured(lab: &Lab, node: &str) -> Result<Duration> {
-    let told = lab.on(node, "corosync-cmapctl -g runtime.config.totem.token; corosync-cmapctl -g runtime.config.totem.consensus")?;
+    let told = lab.on(
+        node,
+        "corosync-cmapctl -g runtime.config.totem.token; corosync-cmapctl -g runtime.config.totem.consensus",
+    )?;
     let milliseconds: u64 = told
         .lines()
-        .map(|line| line.rsplit(" = ").next().unwrap_or_default().trim().parse::<u64>().context(line.to_owned()))
+        .map(|line| {
+            line.rsplit(" = ").next().unwrap_or_default().trim().parse::<u64>().context(line.to_owned())
+        })
         .sum::<Result<u64>>()?;
     Ok(Duration::from_millis(milliseconds))
 }
@@ -107,7 +112,8 @@ fn configured(lab: &Lab, node: &str) -> Result<Duration> {
 /// Waits until the lost node is a member again and nothing is left to do.
 fn wait_for(lab: &Lab, survivor: &str, lost: &str) -> Result<()> {
     let deadline = Instant::now() + BACK_LIMIT;
-    let back = format!("crm_node --partition | tr ' ' '\\n' | grep -qx {lost} && crm_resource --wait --timeout 60");
+    let back =
+        format!("crm_node --partition | tr ' ' '\\n' | grep -qx {lost} && crm_resource --wait --timeout 60");
     while let Err(error) = lab.on(survivor, &back) {
         if Instant::now() > deadline {
             return Err(error.context(format!("{lost} is not back after {} s", BACK_LIMIT.as_secs())));

@@ -38,7 +38,14 @@ pub struct Figure {
 
 impl Figure {
     /// A figure with its verdict.
-    pub fn new(what: &str, against: &str, goal: Goal, value: f64, unit: &'static str, detail: String) -> Self {
+    pub fn new(
+        what: &str,
+        against: &str,
+        goal: Goal,
+        value: f64,
+        unit: &'static str,
+        detail: String,
+    ) -> Self {
         let reached = match goal {
             Goal::AtMost(most) => value <= most,
             Goal::AtLeast(least) => value >= least,

@@ -49,7 +49,11 @@ fn record(lab: &Lab, folder: &Utf8Path) -> Result<BTreeMap<String, String>> {
     let key = folder.join("recorder");
     let public = remote::key(&key)?;
     for address in lab.nodes().values() {
-        remote::on(&lab.way, address, &format!("mkdir -p {FOLDER} && cp /root/.ssh/authorized_keys {FOLDER}/keys"))?;
+        remote::on(
+            &lab.way,
+            address,
+            &format!("mkdir -p {FOLDER} && cp /root/.ssh/authorized_keys {FOLDER}/keys"),
+        )?;
         remote::put(&lab.way, address, &format!("{FOLDER}/recorder"), remote::recorder(FOLDER).as_bytes())?;
         let line = format!("command=\"{FOLDER}/recorder\" {public}");
         let allow = format!("chmod 755 {FOLDER}/recorder && echo '{line}' >>/root/.ssh/authorized_keys");

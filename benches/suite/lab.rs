@@ -49,7 +49,8 @@ impl Lab {
         let status = text(hactl(&state).args(["lab", "status", "--name", name, "--json"]))?;
         let status: serde_json::Value = serde_json::from_str(&status)?;
         let inventory = status["inventory"].as_str().context("the lab does not name its inventory")?;
-        let loaded = load(&[Source::from(inventory)], &BTreeMap::new()).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let loaded =
+            load(&[Source::from(inventory)], &BTreeMap::new()).map_err(|e| anyhow::anyhow!("{e}"))?;
         let cluster = loaded.inventory.clusters.into_values().next().context("the lab has no cluster")?;
         let node = cluster.nodes.values().next().context("the lab has no node")?;
         let way = Way {

@@ -87,13 +87,19 @@ pub fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
 /// # Errors
 /// It cannot be started or ends otherwise; with the end of what it said.
 pub fn run_for(command: &mut Command, codes: &[i32]) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
     if output.status.code().is_some_and(|code| codes.contains(&code)) {
         return Ok(output);
     }
-    let said = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+    let said =
+        [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
     let tail: Vec<&str> = said.lines().rev().take(15).collect();
-    bail!("{command:?} ended with {}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    bail!(
+        "{command:?} ended with {}: {}",
+        output.status,
+        tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+    )
 }
 
 /// Runs a command that must exit with 0.
@@ -110,5 +116,6 @@ pub fn run(command: &mut Command) -> Result<Output> {
 /// As [`run_for`], and when it is not UTF-8.
 pub fn text(command: &mut Command) -> Result<String> {
     let output = run(command)?;
-    String::from_utf8(output.stdout).with_context(|| format!("{command:?} printed something that is not text"))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{command:?} printed something that is not text"))
 }

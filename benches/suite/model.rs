@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use hactl::cib::{Cib, Ownership, diff};
 use hactl::facts::{
-    Clock, ClusterQuery, Digest, Fact, FileState, FleetFacts, Hardware, Kernel, Ledger, Link, NodeFacts, NodeOutcome,
-    Observation, OsRelease, PackageManager, PackageState, Query, Space, UnitState,
+    Clock, ClusterQuery, Digest, Fact, FileState, FleetFacts, Hardware, Kernel, Ledger, Link, NodeFacts,
+    NodeOutcome, Observation, OsRelease, PackageManager, PackageState, Query, Space, UnitState,
 };
 use hactl::inventory::Inventory;
 use hactl::names::NodeName;
@@ -88,7 +88,9 @@ fn absence(query: &Query) -> Observation {
 /// The plan does something that this model does not know.
 pub fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) -> Result<FleetFacts> {
     for step in &plan.steps {
-        let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&step.node) else { bail!("no {}", step.node) };
+        let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&step.node) else {
+            bail!("no {}", step.node)
+        };
         let observed = &mut seen.observed;
         match &step.action {
             Action::InstallPackages { packages, .. } => {
@@ -106,8 +108,11 @@ pub fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) ->
             Action::Unit { unit, verb } => change(observed, unit, *verb),
             Action::PatchCib { desired, .. } => {
                 let desired = Cib::parse(desired).map_err(|error| anyhow!("{error}"))?;
-                let live = diff(&Cib::empty(FIRST_SCHEMA), &desired, &Ownership::default(), &|_| None)?.target.render();
-                let mates = inventory.clusters.values().find(|cluster| cluster.nodes.contains_key(&step.node));
+                let live = diff(&Cib::empty(FIRST_SCHEMA), &desired, &Ownership::default(), &|_| None)?
+                    .target
+                    .render();
+                let mates =
+                    inventory.clusters.values().find(|cluster| cluster.nodes.contains_key(&step.node));
                 for node in mates.into_iter().flat_map(|cluster| cluster.nodes.keys()) {
                     if let Some(NodeOutcome::Answered(mate)) = facts.nodes.get_mut(node) {
                         let query = Query::Cluster(ClusterQuery::Cib);
@@ -167,7 +172,9 @@ fn change(observed: &mut BTreeMap<Query, Observation>, unit: &str, verb: UnitVer
 /// corosync runs with what is in its file.
 fn start_corosync(observed: &mut BTreeMap<Query, Observation>) {
     let query = Query::File { path: "/etc/corosync/corosync.conf".into(), text: true };
-    let Some(Observation::File(Some(FileState { text: Some(conf), .. }))) = observed.get(&query) else { return };
+    let Some(Observation::File(Some(FileState { text: Some(conf), .. }))) = observed.get(&query) else {
+        return;
+    };
     let cmap = cmap(conf);
     observed.insert(Query::Cluster(ClusterQuery::Cmap), Observation::Text(Some(cmap)));
 }

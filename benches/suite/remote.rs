@@ -50,7 +50,17 @@ impl Way {
     /// `ssh` to a host, without any of the user's own settings and without sharing connections.
     pub fn ssh(&self, address: &str) -> Command {
         let mut ssh = self.command("ssh");
-        ssh.args(["-F", "none", "-T", "-o", "BatchMode=yes", "-o", "ControlPath=none", "-o", "IdentitiesOnly=yes"]);
+        ssh.args([
+            "-F",
+            "none",
+            "-T",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ControlPath=none",
+            "-o",
+            "IdentitiesOnly=yes",
+        ]);
         ssh.args(["-i", self.identity.as_str(), "-o", &format!("UserKnownHostsFile={}", self.known_hosts)]);
         ssh.args(["-p", &self.port.to_string(), "-l", "root", address]);
         ssh
@@ -72,7 +82,17 @@ pub fn key(path: &Utf8Path) -> Result<String> {
             std::fs::remove_file(&stale)?;
         }
     }
-    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "hactl-bench", "-f", path.as_str()]))?;
+    run(Command::new("ssh-keygen").args([
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-C",
+        "hactl-bench",
+        "-f",
+        path.as_str(),
+    ]))?;
     Ok(std::fs::read_to_string(path.with_extension("pub"))?.trim().to_owned())
 }
 
@@ -113,7 +133,8 @@ impl Probe {
             while let Some((address, script)) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let script = File::open(script).with_context(|| format!("cannot open {script}"))?;
                 let mut ssh = self.way.ssh(address);
-                let status = ssh.arg(RUN_STDIN).stdin(script).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+                let status =
+                    ssh.arg(RUN_STDIN).stdin(script).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
                 ensure!(status.success(), "{ssh:?} ended with {status}");
             }
             Ok(())
