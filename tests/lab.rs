@@ -171,6 +171,19 @@ fn what_was_not_synced_is_lost_with_the_power_and_the_root_stays() {
 }
 
 #[test]
+fn loops_that_a_node_attached_itself_go_with_its_power() {
+    if !is_root() {
+        return;
+    }
+    let guard = up(&LabConfig { nodes: 1, disks: vec![], ..config("t-loops") });
+    let attach = "truncate -s 8M /root/image && mknod /dev/loop97 b 7 97 && losetup /dev/loop97 /root/image";
+    run(&guard.lab, "alpha", attach).unwrap();
+    assert!(Path::new("/sys/block/loop97/loop/backing_file").exists());
+    guard.lab.inject(&FaultRequest::PowerCut { node: "alpha".to_owned() }).unwrap();
+    assert!(!Path::new("/sys/block/loop97/loop/backing_file").exists());
+}
+
+#[test]
 fn a_node_fences_another_and_only_with_the_secret() {
     if !is_root() {
         return;
