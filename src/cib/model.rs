@@ -290,6 +290,14 @@ impl Cib {
         Ok(root.render())
     }
 
+    /// The same CIB without what happens at the moment: the configuration alone.
+    #[must_use]
+    pub fn without_status(&self) -> Self {
+        let mut cib = self.clone();
+        cib.root.children.retain(|node| node.as_element().is_none_or(|element| element.name != "status"));
+        cib
+    }
+
     /// The document for people: indented, values of secrets masked.
     #[must_use]
     pub fn redacted(&self) -> String {

@@ -188,14 +188,10 @@ impl Unit {
         }
         let words: Vec<&str> = verbs.iter().map(|verb| verb.word()).collect();
         let why = stale.map(|why| format!(" ({why})")).unwrap_or_default();
-        let diff = format!(
-            "-{} is {}, {}\n+{}: {}\n",
-            self.unit,
-            state.active_state,
-            state.unit_file_state,
-            self.unit,
-            words.join(", ")
-        );
+        // systemd knows no state of a unit that no package has brought yet.
+        let boot = if state.load_state == "not-found" { "not installed" } else { &state.unit_file_state };
+        let diff =
+            format!("-{0} is {1}, {boot}\n+{0}: {2}\n", self.unit, state.active_state, words.join(", "));
         steps.change(format!("{} {}{why}", words.join(", "), self.unit), diff)
     }
 }
