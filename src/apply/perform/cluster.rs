@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::apply::Event;
 use crate::apply::run::{Run, StepError, tail};
 use crate::cib::{self, Cib, CibPatch, EXIT_OLD, Guard as PatchGuard, Ownership, ROLLOUT_SET};
 use crate::names::NodeName;
@@ -12,6 +13,8 @@ use crate::transport::{Command, ExitStatus, Output};
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a patch is sent again because the status changed in between, conditional on all of the version.
 const EXACT_ATTEMPTS: usize = 5;
+/// What `crm_verify` says when it found no error.
+const ONLY_WARNINGS: &str = "Warnings found during check";
 /// What to do when the cluster refuses.
 const CLUSTER_ADVICE: &str = "see `crm_mon -1` and the logs of pacemaker on the node, then run again";
 /// Folders in which the stack keeps state that outlives its packages.
@@ -155,6 +158,12 @@ async fn verify(step: &Step, run: &Run, target: &Cib) -> Result<(), StepError> {
     if output.status.success() {
         return Ok(());
     }
-    let reason = run.secrets.hide(&format!("Pacemaker would not accept the CIB: {}", tail(&output)));
+    let said = run.secrets.hide(&tail(&output));
+    // What Pacemaker accepts with a warning is for a person to read, not for us to refuse.
+    if said.contains(ONLY_WARNINGS) {
+        run.events.emit(Event::Note { text: format!("Pacemaker warns of the CIB: {said}") });
+        return Ok(());
+    }
+    let reason = format!("Pacemaker would not accept the CIB: {said}");
     Err(StepError::failed(reason, "correct the inventory; nothing was sent to the cluster"))
 }
