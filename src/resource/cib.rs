@@ -142,7 +142,10 @@ impl Resource for CibConfig {
         );
         let mut steps = Steps::of(&self.id);
         let text: String = changes.iter().map(|change| change.clone() + "\n").collect();
-        let summary = format!("{} changes in the CIB", changes.len());
+        let summary = match changes.len() {
+            1 => "1 change in the CIB".to_owned(),
+            number => format!("{number} changes in the CIB"),
+        };
         let action = Action::PatchCib { desired: self.desired.clone(), changes };
         let patched = steps.push(node, "patch", action, &[]);
         steps.guard(Guard::Cib { intent: intent_digest(&cib) });
