@@ -84,7 +84,8 @@ impl SecretStore {
     /// # Errors
     /// A marker names a secret that this run does not know.
     pub fn reveal(&self, text: &str) -> Result<Zeroizing<String>, UnknownSecret> {
-        let known = |name: &str| self.get(name).map(str::to_owned).ok_or_else(|| UnknownSecret(name.to_owned()));
+        let known =
+            |name: &str| self.get(name).map(str::to_owned).ok_or_else(|| UnknownSecret(name.to_owned()));
         replace_markers(text, known).map(Zeroizing::new)
     }
 

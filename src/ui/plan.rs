@@ -80,12 +80,7 @@ impl Entry<'_> {
             && alike(&self.change.diff, here, &other.change.diff, there)
             && alike(&self.change.summary, here, &other.change.summary, there)
             && self.risks.disturbs.len() == other.risks.disturbs.len()
-            && self
-                .risks
-                .disturbs
-                .iter()
-                .zip(&other.risks.disturbs)
-                .all(|(a, b)| alike(a, here, b, there))
+            && self.risks.disturbs.iter().zip(&other.risks.disturbs).all(|(a, b)| alike(a, here, b, there))
     }
 }
 
