@@ -1,5 +1,7 @@
 //! The built executable as a person or a script meets it: help, exit codes, streams, colours.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on stops with a word")]
+
 #[path = "cli/executable.rs"]
 mod executable;
 #[path = "cli/help.rs"]
@@ -10,3 +12,5 @@ mod inventory;
 mod streams;
 #[path = "cli/usage.rs"]
 mod usage;
+#[path = "cli/verbs.rs"]
+mod verbs;

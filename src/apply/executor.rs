@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::sync::MutexGuard;
 
 use super::guard::check_guard;
 use super::perform::perform;
 use super::prove::prove;
 use super::run::{Run, StepError};
-use super::{Event, Failure, Outcome, Phase, StepResult, journal};
+use super::{Event, Failure, LedgerStore, Outcome, Phase, StepResult, journal};
 use crate::plan::{Action, Plan, Risk, Step, StepId};
 
 /// Executes the plan. Steps that do not depend on a failed one are still done, unless they disturb something.
@@ -69,8 +70,15 @@ fn failure(step: &Step, error: StepError, run: &Run) -> Failure {
 
 async fn carry_out<'a>(step: &'a Step, run: &Run) -> (&'a Step, Result<(), StepError>) {
     let what = step.action.to_string();
+    // A wait changes nothing, so it does not keep other steps from the node. Waiting for one's turn is not the
+    // step's own time.
+    let turn = match (&step.action, run.ledgers.get(&step.node)) {
+        (Action::Wait { .. }, _) | (_, None) => None,
+        (_, Some(ledger)) => Some(ledger.lock().await),
+    };
     let began = Instant::now();
-    let result = attempt(step, run, &what).await;
+    run.events.emit(started(step, &what));
+    let result = attempt(step, run, turn).await;
     let shown = match &result {
         Ok(()) => StepResult::Done,
         Err(error) => StepResult::Failed(run.secrets.hide(&error.reason)),
@@ -85,17 +93,16 @@ async fn carry_out<'a>(step: &'a Step, run: &Run) -> (&'a Step, Result<(), StepE
     (step, result)
 }
 
-async fn attempt(step: &Step, run: &Run, what: &str) -> Result<(), StepError> {
-    // A wait changes nothing, so it does not keep other steps from the node.
+async fn attempt(step: &Step, run: &Run, turn: Option<MutexGuard<'_, LedgerStore>>) -> Result<(), StepError> {
     if let Action::Wait { until, limit_s } = &step.action {
-        run.events.emit(started(step, what));
         return prove(until, step, run, Duration::from_secs(*limit_s)).await;
     }
-    let Some(ledger) = run.ledgers.get(&step.node) else {
-        return Err(StepError::failed(format!("{} does not belong to the run", step.node), "this is a defect of hactl"));
+    let Some(mut ledger) = turn else {
+        return Err(StepError::failed(
+            format!("{} does not belong to the run", step.node),
+            "this is a defect of hactl",
+        ));
     };
-    let mut ledger = ledger.lock().await;
-    run.events.emit(started(step, what));
     check_guard(&step.guard, step, run).await?;
     perform(step, run, &mut ledger).await?;
     prove(&step.proof, step, run, super::prove::PROOF_LIMIT).await?;

@@ -24,7 +24,9 @@ pub(super) async fn check_guard(guard: &Guard, step: &Step, run: &Run) -> Result
 
 fn judge(guard: &Guard, seen: &Observation) -> Result<(), StepError> {
     match (guard, seen) {
-        (_, Observation::Unknown(why)) => Err(StepError::guard(format!("what was planned for could not be looked at: {why}"))),
+        (_, Observation::Unknown(why)) => {
+            Err(StepError::guard(format!("what was planned for could not be looked at: {why}")))
+        }
         (Guard::File { path, digest }, Observation::File(state)) => {
             match (digest, state.as_ref().map(|state| &state.digest)) {
                 (planned, now) if planned.as_ref() == now => Ok(()),
@@ -34,7 +36,8 @@ fn judge(guard: &Guard, seen: &Observation) -> Result<(), StepError> {
             }
         }
         (Guard::Cib { intent }, Observation::Text(Some(xml))) => {
-            let live = Cib::parse(xml).map_err(|error| StepError::guard(format!("the live CIB cannot be read: {error}")))?;
+            let live = Cib::parse(xml)
+                .map_err(|error| StepError::guard(format!("the live CIB cannot be read: {error}")))?;
             if crate::cib::intent_digest(&live) == *intent {
                 Ok(())
             } else {

@@ -21,11 +21,12 @@ if [ "$(wc -l <"$2")" -gt $(($3 * 2)) ]; then tail -n "$3" "$2" >"$2.new" && mv 
 ///
 /// # Errors
 /// The node could not write the line.
-pub async fn note(step: &Step, run: &Run) -> Result<(), StepError> {
+pub(super) async fn note(step: &Step, run: &Run) -> Result<(), StepError> {
     if matches!(step.action, Action::ForgetLedger) {
         return Ok(());
     }
     let line = serde_json::json!({ "step": step.id, "did": step.action.to_string() }).to_string();
-    let command = Command::new(["sh", "-c", APPEND, "sh", &line, JOURNAL_PATH, JOURNAL_LINES]).timeout(JOURNAL_TIMEOUT);
+    let command =
+        Command::new(["sh", "-c", APPEND, "sh", &line, JOURNAL_PATH, JOURNAL_LINES]).timeout(JOURNAL_TIMEOUT);
     run.must(&step.node, &command, "see that /var is not full or read-only on the node").await.map(|_| ())
 }

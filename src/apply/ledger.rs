@@ -52,8 +52,9 @@ impl LedgerStore {
             return Ok(());
         }
         make_dir(transport, "/var/lib/hactl").await?;
-        let content = serde_json::to_vec_pretty(&next)
-            .map_err(|error| StepError::failed(format!("{LEDGER_PATH}: {error}"), "this is a defect of hactl"))?;
+        let content = serde_json::to_vec_pretty(&next).map_err(|error| {
+            StepError::failed(format!("{LEDGER_PATH}: {error}"), "this is a defect of hactl")
+        })?;
         transport
             .replace(&FileImage {
                 path: Utf8PathBuf::from(LEDGER_PATH),
@@ -117,7 +118,7 @@ impl LedgerStore {
 ///
 /// # Errors
 /// The node refused.
-pub async fn make_dir(transport: &dyn Transport, path: &str) -> Result<(), StepError> {
+pub(super) async fn make_dir(transport: &dyn Transport, path: &str) -> Result<(), StepError> {
     let command = Command::new(["install", "-d", "-m", "0700", path]).timeout(HOUSEKEEPING_TIMEOUT);
     let output = transport.exec(&command).await?;
     if output.status.success() {
@@ -131,7 +132,10 @@ pub async fn make_dir(transport: &dyn Transport, path: &str) -> Result<(), StepE
 /// Copies a file to where the earlier ones are kept, and returns where that is.
 async fn back_up(transport: &dyn Transport, path: &Utf8Path) -> Result<Utf8PathBuf, StepError> {
     make_dir(transport, BACKUP_DIR).await?;
-    let to = Utf8PathBuf::from(format!("{BACKUP_DIR}/{}", path.as_str().trim_start_matches('/').replace('/', "%")));
+    let to = Utf8PathBuf::from(format!(
+        "{BACKUP_DIR}/{}",
+        path.as_str().trim_start_matches('/').replace('/', "%")
+    ));
     let command = Command::new(["cp", "--archive", "--no-dereference", "--", path.as_str(), to.as_str()])
         .timeout(HOUSEKEEPING_TIMEOUT);
     let output = transport.exec(&command).await?;

@@ -20,7 +20,7 @@ pub const LOCK_EXPIRY: Duration = Duration::from_secs(60);
 /// How often a heartbeat is sent.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time that one may wait for a lock.
-pub const MAX_LOCK_WAIT: Duration = Duration::from_secs(24 * 3600);
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// How long a lock may be held: as long as the longest run.
 const HOLD_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 

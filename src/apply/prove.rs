@@ -40,7 +40,11 @@ pub(super) async fn prove(check: &Check, step: &Step, run: &Run, limit: Duration
         }
         if missing != said {
             said.clone_from(&missing);
-            run.events.emit(Event::StepProgress { step: step.id.clone(), node: step.node.clone(), text: missing });
+            run.events.emit(Event::StepProgress {
+                step: step.id.clone(),
+                node: step.node.clone(),
+                text: missing,
+            });
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }

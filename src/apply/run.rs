@@ -64,9 +64,9 @@ impl StepError {
 impl From<TransportError> for StepError {
     fn from(error: TransportError) -> Self {
         let kind = match &error {
-            TransportError::Timeout { .. } | TransportError::TooMuchOutput { .. } | TransportError::Failed { .. } => {
-                FailureKind::Failed
-            }
+            TransportError::Timeout { .. }
+            | TransportError::TooMuchOutput { .. }
+            | TransportError::Failed { .. } => FailureKind::Failed,
             _ => FailureKind::Unreachable,
         };
         let advice = "see that the node answers, then run again: the run goes on where it stopped".to_owned();
@@ -108,12 +108,15 @@ impl Run {
         }
         let words = command.argv.iter().take(4).map(String::as_str).collect::<Vec<_>>().join(" ");
         let said = tail(&output);
-        Err(StepError::failed(self.secrets.hide(&format!("`{words}` ended with {}: {said}", output.status)), advice))
+        Err(StepError::failed(
+            self.secrets.hide(&format!("`{words}` ended with {}: {said}", output.status)),
+            advice,
+        ))
     }
 }
 
 /// The last lines of what a command printed to stderr, or to stdout when stderr is empty.
-pub fn tail(output: &Output) -> String {
+pub(super) fn tail(output: &Output) -> String {
     let mut text = output.stderr_text();
     if text.trim().is_empty() {
         text = output.stdout_text();

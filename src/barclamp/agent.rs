@@ -13,7 +13,12 @@ pub(super) const AGENTS_FOLDER: &str = "fencing";
 
 /// Parameters of every fence device that Pacemaker itself reads (pacemaker-fenced(7)).
 const PACEMAKER_PARAMS: &[&str] = &[
-    "pcmk_host_argument", "pcmk_host_map", "pcmk_host_list", "pcmk_host_check", "pcmk_delay_max", "pcmk_delay_base",
+    "pcmk_host_argument",
+    "pcmk_host_map",
+    "pcmk_host_list",
+    "pcmk_host_check",
+    "pcmk_delay_max",
+    "pcmk_delay_base",
     "pcmk_action_limit",
 ];
 /// Actions for which Pacemaker has `pcmk_ACTION_action`, `_timeout` and `_retries`.
@@ -92,7 +97,9 @@ impl FenceAgent {
     }
 
     fn check(&self) -> Result<(), String> {
-        if let Some(name) = self.node_param.iter().chain(self.renamed.values()).find(|name| !self.params.contains_key(*name)) {
+        if let Some(name) =
+            self.node_param.iter().chain(self.renamed.values()).find(|name| !self.params.contains_key(*name))
+        {
             return Err(format!("`{name}` is not one of its `params`"));
         }
         match (self.scope, &self.node_param) {
@@ -106,9 +113,9 @@ impl FenceAgent {
 /// Whether a parameter is one that Pacemaker reads, whatever the agent.
 pub(super) fn is_pacemaker_param(name: &str) -> bool {
     let of_action = |action: &&str| {
-        name.strip_prefix("pcmk_").and_then(|rest| rest.strip_prefix(*action)).is_some_and(|what| {
-            matches!(what, "_action" | "_timeout" | "_retries")
-        })
+        name.strip_prefix("pcmk_")
+            .and_then(|rest| rest.strip_prefix(*action))
+            .is_some_and(|what| matches!(what, "_action" | "_timeout" | "_retries"))
     };
     PACEMAKER_PARAMS.contains(&name) || PACEMAKER_ACTIONS.iter().any(of_action)
 }

@@ -19,11 +19,20 @@ use crate::names::RoleName;
 /// The folder of golden tests.
 pub const TESTS_FOLDER: &str = "tests";
 /// What may stand in a barclamp's folder.
-const KNOWN: &[&str] =
-    &[MANIFEST_FILE, SCHEMA_FILE, RESOURCES_FILE, CHECKS_FILE, TEMPLATES_FOLDER, AGENTS_FOLDER, TESTS_FOLDER, "README.md"];
+const KNOWN: &[&str] = &[
+    MANIFEST_FILE,
+    SCHEMA_FILE,
+    RESOURCES_FILE,
+    CHECKS_FILE,
+    TEMPLATES_FOLDER,
+    AGENTS_FOLDER,
+    TESTS_FOLDER,
+    "README.md",
+];
 
 /// What every template may see.
-const VARIABLES: &[&str] = &["barclamp", "cluster", "founder", "nodes", "roles", "attributes", "barclamps", "omit"];
+const VARIABLES: &[&str] =
+    &["barclamp", "cluster", "founder", "nodes", "roles", "attributes", "barclamps", "omit"];
 /// What templates of a node may see as well.
 const NODE_VARIABLE: &str = "node";
 /// What repeated templates may see as well.
@@ -67,10 +76,14 @@ impl Barclamp {
         else {
             return Err(errors);
         };
-        let of_items = items.iter().flat_map(|item| item.templates().into_iter().map(|text| (item.line, text)));
-        let of_checks = checks.iter().flat_map(|check| check.templates().into_iter().map(|text| (check.line, text)));
+        let of_items =
+            items.iter().flat_map(|item| item.templates().into_iter().map(|text| (item.line, text)));
+        let of_checks =
+            checks.iter().flat_map(|check| check.templates().into_iter().map(|text| (check.line, text)));
         let inline: Vec<(u64, String)> = of_items.chain(of_checks).collect();
-        let Some(templates) = keep(Templates::load(&folder, shared, &inline).map_err(|error| vec![error]), &mut errors) else {
+        let Some(templates) =
+            keep(Templates::load(&folder, shared, &inline).map_err(|error| vec![error]), &mut errors)
+        else {
             return Err(errors);
         };
         let barclamp = Self { folder, manifest, schema, items, checks, templates, agents };
@@ -89,7 +102,11 @@ impl Barclamp {
     fn check_items(&self, errors: &mut Vec<BarclampError>) {
         for item in &self.items {
             let mut wrong = |message: String| {
-                errors.push(self.folder.error(RESOURCES_FILE, Some(item.line), format!("item `{}`: {message}", item.id)));
+                errors.push(self.folder.error(
+                    RESOURCES_FILE,
+                    Some(item.line),
+                    format!("item `{}`: {message}", item.id),
+                ));
             };
             self.check_references(item, &mut wrong);
             self.check_roles(item, &mut wrong);
@@ -103,14 +120,22 @@ impl Barclamp {
             for template in inline.chain(file) {
                 for name in self.templates.variables(&template) {
                     if !allowed.contains(name.as_str()) {
-                        let close = closest(&name, allowed.iter().copied()).map(|close| format!("; did you mean `{close}`?"));
-                        wrong(format!("{template}: there is no variable `{name}` here{}", close.unwrap_or_default()));
+                        let close = closest(&name, allowed.iter().copied())
+                            .map(|close| format!("; did you mean `{close}`?"));
+                        wrong(format!(
+                            "{template}: there is no variable `{name}` here{}",
+                            close.unwrap_or_default()
+                        ));
                     }
                 }
             }
         }
         for check in &self.checks {
-            for name in check.templates().iter().flat_map(|text| self.templates.variables(&Templates::inline_name(text))) {
+            for name in check
+                .templates()
+                .iter()
+                .flat_map(|text| self.templates.variables(&Templates::inline_name(text)))
+            {
                 if !VARIABLES.contains(&name.as_str()) && name != NODE_VARIABLE {
                     let message = format!("check `{}`: there is no variable `{name}` here", check.id);
                     errors.push(self.folder.error(CHECKS_FILE, Some(check.line), message));
@@ -122,9 +147,13 @@ impl Barclamp {
     fn check_references(&self, item: &Item, wrong: &mut impl FnMut(String)) {
         for reference in &item.after {
             match &reference.barclamp {
-                Some(other) if other == self.manifest.name.as_str() => wrong(format!("`after` names its own barclamp: write `{}`", reference.item)),
+                Some(other) if other == self.manifest.name.as_str() => {
+                    wrong(format!("`after` names its own barclamp: write `{}`", reference.item))
+                }
                 Some(other) if !self.manifest.requires.contains(other) => {
-                    wrong(format!("`after` names barclamp `{other}`, which is not among `requires` of {MANIFEST_FILE}"));
+                    wrong(format!(
+                        "`after` names barclamp `{other}`, which is not among `requires` of {MANIFEST_FILE}"
+                    ));
                 }
                 Some(_) => {}
                 None if self.item(&reference.item).is_none() => {
@@ -150,14 +179,24 @@ impl Barclamp {
         for role in of_on.into_iter().chain(of_each) {
             if !self.manifest.roles.contains_key(role) {
                 let known: Vec<&str> = self.manifest.roles.keys().map(RoleName::as_str).collect();
-                wrong(format!("role `{role}` is not among `roles` of {MANIFEST_FILE} ({})", known.join(", ")));
+                wrong(format!(
+                    "role `{role}` is not among `roles` of {MANIFEST_FILE} ({})",
+                    known.join(", ")
+                ));
             }
         }
         if let Some(ForEach::Attribute(path)) = &item.for_each {
             let pointer = path.iter().fold(String::new(), |pointer, key| format!("{pointer}/{key}"));
-            let schema = self.schema.at(&pointer).and_then(|schema| self.schema.keyword(schema, "type")).and_then(Value::as_str);
+            let schema = self
+                .schema
+                .at(&pointer)
+                .and_then(|schema| self.schema.keyword(schema, "type"))
+                .and_then(Value::as_str);
             if !matches!(schema, Some("object" | "array")) {
-                wrong(format!("`for_each`: attribute `{}` is neither a mapping nor a list in {SCHEMA_FILE}", path.join(".")));
+                wrong(format!(
+                    "`for_each`: attribute `{}` is neither a mapping nor a list in {SCHEMA_FILE}",
+                    path.join(".")
+                ));
             }
         }
     }
@@ -170,8 +209,12 @@ impl Barclamp {
         }
         match &item.kind {
             Kind::Packages(packages) => {
-                for distro in self.manifest.distros.iter().filter(|distro| packages.names.get(**distro).is_none()) {
-                    wrong(format!("`names` says nothing of {distro}, which {MANIFEST_FILE} claims to support"));
+                for distro in
+                    self.manifest.distros.iter().filter(|distro| packages.names.get(**distro).is_none())
+                {
+                    wrong(format!(
+                        "`names` says nothing of {distro}, which {MANIFEST_FILE} claims to support"
+                    ));
                 }
             }
             Kind::File(file) => {
@@ -198,9 +241,15 @@ impl Barclamp {
             let mut seen: BTreeSet<&str> = BTreeSet::new();
             let mut waiting: Vec<&Item> = vec![start];
             while let Some(item) = waiting.pop() {
-                for next in item.after.iter().filter(|reference| reference.barclamp.is_none()).filter_map(|reference| self.item(&reference.item)) {
+                for next in item
+                    .after
+                    .iter()
+                    .filter(|reference| reference.barclamp.is_none())
+                    .filter_map(|reference| self.item(&reference.item))
+                {
                     if next.id == start.id {
-                        let message = format!("item `{}` comes after itself, through `{}`", start.id, item.id);
+                        let message =
+                            format!("item `{}` comes after itself, through `{}`", start.id, item.id);
                         errors.push(self.folder.error(RESOURCES_FILE, Some(start.line), message));
                         return;
                     }
@@ -216,14 +265,28 @@ impl Barclamp {
     fn check_paths(&self, errors: &mut Vec<BarclampError>) {
         for (path, source) in self.folder.below(TEMPLATES_FOLDER) {
             for lost in lost_paths(source, &self.schema) {
-                errors.push(self.folder.error(&format!("{TEMPLATES_FOLDER}/{path}"), Some(lost.line), lost.message));
+                errors.push(self.folder.error(
+                    &format!("{TEMPLATES_FOLDER}/{path}"),
+                    Some(lost.line),
+                    lost.message,
+                ));
             }
             if !path.as_str().ends_with(TEMPLATE_SUFFIX) {
-                errors.push(self.folder.error(&format!("{TEMPLATES_FOLDER}/{path}"), None, format!("the name of a template ends with {TEMPLATE_SUFFIX}")));
+                errors.push(self.folder.error(
+                    &format!("{TEMPLATES_FOLDER}/{path}"),
+                    None,
+                    format!("the name of a template ends with {TEMPLATE_SUFFIX}"),
+                ));
             }
         }
-        let items = self.items.iter().flat_map(|item| item.templates().into_iter().map(move |text| (RESOURCES_FILE, item.line, text)));
-        let checks = self.checks.iter().flat_map(|check| check.templates().into_iter().map(move |text| (CHECKS_FILE, check.line, text)));
+        let items = self
+            .items
+            .iter()
+            .flat_map(|item| item.templates().into_iter().map(move |text| (RESOURCES_FILE, item.line, text)));
+        let checks = self
+            .checks
+            .iter()
+            .flat_map(|check| check.templates().into_iter().map(move |text| (CHECKS_FILE, check.line, text)));
         for (file, line, text) in items.chain(checks) {
             for lost in lost_paths(&text, &self.schema) {
                 errors.push(self.folder.error(file, Some(line), format!("`{text}`: {}", lost.message)));

@@ -202,7 +202,11 @@ pub(super) fn load_checks(folder: &Folder) -> Result<Vec<CheckItem>, Vec<Barclam
         let line = written.id.referenced.line();
         match read_check(written) {
             Ok(check) if checks.iter().any(|other| other.id == check.id) => {
-                errors.push(folder.error(CHECKS_FILE, Some(line), format!("there are two checks `{}`", check.id)));
+                errors.push(folder.error(
+                    CHECKS_FILE,
+                    Some(line),
+                    format!("there are two checks `{}`", check.id),
+                ));
             }
             Ok(check) => checks.push(check),
             Err(message) => errors.push(folder.error(CHECKS_FILE, Some(line), message)),
@@ -213,7 +217,11 @@ pub(super) fn load_checks(folder: &Folder) -> Result<Vec<CheckItem>, Vec<Barclam
 
 fn read_check(written: CheckFile) -> Result<CheckItem, String> {
     let line = written.id.referenced.line();
-    let on = written.unit.as_ref().and_then(|unit| unit.on.as_deref()).map_or(Ok(On::All), super::item::parse_on)?;
+    let on = written
+        .unit
+        .as_ref()
+        .and_then(|unit| unit.on.as_deref())
+        .map_or(Ok(On::All), super::item::parse_on)?;
     let expected: Vec<Expect> = [
         written.quorum.map(|Empty {}| Expect::Quorum),
         written.nodes_online.map(|Empty {}| Expect::NodesOnline),

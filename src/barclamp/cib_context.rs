@@ -11,9 +11,9 @@ use super::cluster_data::ClusterData;
 use super::secret_names::{node_owner, operation_id, setting_text};
 use super::view::ClusterView;
 use crate::inventory::{
-    Colocation, Constraint, ConstraintKind, Location, LocationTarget, Operation, Order, OrderAction, OrderKind,
-    OrderSubject, Primitive, PrimitiveSource, Resource, ResourceDiscovery, ResourceId, ResourceKind, ResourceSet, Role,
-    Rule, RuleScore, Setting, format_duration,
+    Colocation, Constraint, ConstraintKind, Location, LocationTarget, Operation, Order, OrderAction,
+    OrderKind, OrderSubject, Primitive, PrimitiveSource, Resource, ResourceDiscovery, ResourceId,
+    ResourceKind, ResourceSet, Role, Rule, RuleScore, Setting, format_duration,
 };
 
 /// Properties of an operation that are attributes of `<op>`; others become its instance attributes
@@ -36,7 +36,10 @@ pub(super) fn cib(view: &ClusterView, data: &ClusterData) -> Value {
     let tree: Vec<Value> =
         templates.into_iter().chain(others).map(|it| resource(it, &resources, view)).collect();
     let defaults = |set: &str, values: &BTreeMap<String, Setting>| {
-        pairs(set, values.iter().map(|(name, setting)| (name.clone(), setting_text(&view.name, set, name, setting))))
+        pairs(
+            set,
+            values.iter().map(|(name, setting)| (name.clone(), setting_text(&view.name, set, name, setting))),
+        )
     };
     json!({
         "nodes": view.nodes.iter().map(|node| {
@@ -67,15 +70,19 @@ pub(super) fn cib(view: &ClusterView, data: &ClusterData) -> Value {
 
 /// A set of name-value pairs: `null` when there are none, so that no empty set is written.
 fn pairs(set: &str, values: impl Iterator<Item = (String, String)>) -> Value {
-    let pairs: Vec<Value> =
-        values.map(|(name, value)| json!({ "id": format!("{set}-{name}"), "name": name, "value": value })).collect();
+    let pairs: Vec<Value> = values
+        .map(|(name, value)| json!({ "id": format!("{set}-{name}"), "name": name, "value": value }))
+        .collect();
     if pairs.is_empty() { Value::Null } else { json!({ "id": set, "pairs": pairs }) }
 }
 
 fn resource(it: &Resource, all: &BTreeMap<&ResourceId, &Resource>, view: &ClusterView) -> Value {
     let id = it.id.as_str();
-    let mut meta: Vec<(String, String)> =
-        it.meta.iter().map(|(name, setting)| (name.clone(), setting_text(&view.name, id, name, setting))).collect();
+    let mut meta: Vec<(String, String)> = it
+        .meta
+        .iter()
+        .map(|(name, setting)| (name.clone(), setting_text(&view.name, id, name, setting)))
+        .collect();
     let child = |id: &ResourceId| all.get(id).map(|it| resource(it, all, view));
     match &it.kind {
         ResourceKind::Primitive(primitive) => self::primitive("primitive", id, primitive, meta, view),
@@ -96,8 +103,15 @@ fn resource(it: &Resource, all: &BTreeMap<&ResourceId, &Resource>, view: &Cluste
     }
 }
 
-fn primitive(element: &str, id: &str, it: &Primitive, meta: Vec<(String, String)>, view: &ClusterView) -> Value {
-    let params = it.params.iter().map(|(name, setting)| (name.clone(), setting_text(&view.name, id, name, setting)));
+fn primitive(
+    element: &str,
+    id: &str,
+    it: &Primitive,
+    meta: Vec<(String, String)>,
+    view: &ClusterView,
+) -> Value {
+    let params =
+        it.params.iter().map(|(name, setting)| (name.clone(), setting_text(&view.name, id, name, setting)));
     let utilization = it.utilization.iter().map(|(name, amount)| (name.clone(), amount.to_string()));
     let mut value = json!({
         "kind": "primitive", "element": element, "id": id,
@@ -110,7 +124,10 @@ fn primitive(element: &str, id: &str, it: &Primitive, meta: Vec<(String, String)
         PrimitiveSource::Template(template) => vec![("template", template.as_str())],
         PrimitiveSource::Agent(agent) => {
             let provider = agent.provider.as_deref().map(|provider| ("provider", provider));
-            std::iter::once(("class", agent.class.as_str())).chain(provider).chain([("type", agent.name.as_str())]).collect()
+            std::iter::once(("class", agent.class.as_str()))
+                .chain(provider)
+                .chain([("type", agent.name.as_str())])
+                .collect()
         }
     };
     value["source"] = source.into_iter().map(|(name, value)| json!([name, value])).collect();
@@ -121,7 +138,8 @@ fn operation(id: &str, it: &Operation, view: &ClusterView) -> Value {
     let interval = format_duration(it.interval);
     let op = operation_id(id, it);
     let other = |inside: bool| {
-        let settings = it.other.iter().filter(move |(name, _)| OPERATION_ATTRIBUTES.contains(&name.as_str()) == inside);
+        let settings =
+            it.other.iter().filter(move |(name, _)| OPERATION_ATTRIBUTES.contains(&name.as_str()) == inside);
         settings.map(|(name, setting)| (name.clone(), setting_text(&view.name, &op, name, setting)))
     };
     let mut attributes: Vec<Value> = Vec::new();
@@ -171,7 +189,9 @@ fn location(id: &str, it: &Location) -> Value {
     });
     let own_role = it.role.map(|it| role(it).to_owned());
     let (node, score, own_role, parts) = match &it.target {
-        LocationTarget::Node { node, score } => (Some(node.to_string()), Some(score.to_string()), own_role, Vec::new()),
+        LocationTarget::Node { node, score } => {
+            (Some(node.to_string()), Some(score.to_string()), own_role, Vec::new())
+        }
         LocationTarget::Rule { rule, score } => {
             let mut parts = Vec::new();
             unroll(rule, &format!("{id}-rule"), Some((score, own_role)), &mut parts);
@@ -197,7 +217,8 @@ fn location(id: &str, it: &Location) -> Value {
 fn unroll(rule: &Rule, id: &str, top: Option<(&RuleScore, Option<String>)>, parts: &mut Vec<Value>) {
     let expression = |attribute: &str, operation: &str, rest: Vec<Value>| {
         let own = if top.is_some() { format!("{id}-expression") } else { id.to_owned() };
-        let mut attributes = vec![json!(["id", own]), json!(["attribute", attribute]), json!(["operation", operation])];
+        let mut attributes =
+            vec![json!(["id", own]), json!(["attribute", attribute]), json!(["operation", operation])];
         attributes.extend(rest);
         json!({ "part": "expression", "attributes": attributes })
     };
@@ -252,11 +273,19 @@ fn order(id: &str, it: &Order) -> Value {
     };
     let symmetrical = it.symmetrical.map(|it| it.to_string());
     let (first, first_action, then, then_action, sets) = match &it.subject {
-        OrderSubject::Pair { first, first_action, then, then_action } => {
-            (Some(first.to_string()), first_action.map(action), Some(then.to_string()), then_action.map(action), Vec::new())
-        }
+        OrderSubject::Pair { first, first_action, then, then_action } => (
+            Some(first.to_string()),
+            first_action.map(action),
+            Some(then.to_string()),
+            then_action.map(action),
+            Vec::new(),
+        ),
         OrderSubject::Sets(sets) => {
-            let sets = sets.iter().enumerate().map(|(index, set)| self::set(&format!("{id}-{index}"), set)).collect();
+            let sets = sets
+                .iter()
+                .enumerate()
+                .map(|(index, set)| self::set(&format!("{id}-{index}"), set))
+                .collect();
             (None, None, None, None, sets)
         }
     };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-
 use super::error::BarclampError;
 use super::expand::Instance;
 use super::fencing::Fencing;
@@ -33,7 +32,11 @@ impl ClusterData {
     }
 
     /// Adds what an item declares.
-    pub(super) fn add(&mut self, instance: &Instance<'_>, item: &ClusterItem) -> Result<(), Vec<BarclampError>> {
+    pub(super) fn add(
+        &mut self,
+        instance: &Instance<'_>,
+        item: &ClusterItem,
+    ) -> Result<(), Vec<BarclampError>> {
         let by = format!("barclamp `{}`", instance.barclamp.manifest.name);
         let all = |problems: Vec<Diagnostic>| {
             problems.into_iter().map(|problem| instance.error(words(&problem))).collect::<Vec<_>>()
@@ -45,16 +48,20 @@ impl ClusterData {
             self.resources.iter().map(|(id, (_, resource))| (id.clone(), resource.clone())).collect();
         known.extend(resources.clone());
         let constraints = decode_constraints(&constraints, &known).map_err(all)?;
-        self.extend(&by, resources.into_values(), constraints).map_err(|messages| {
-            messages.into_iter().map(|message| instance.error(message)).collect()
-        })
+        self.extend(&by, resources.into_values(), constraints)
+            .map_err(|messages| messages.into_iter().map(|message| instance.error(message)).collect())
     }
 
     /// Adds fence devices.
-    pub(super) fn add_fencing(&mut self, instance: &Instance<'_>, fencing: Fencing) -> Result<(), Vec<BarclampError>> {
+    pub(super) fn add_fencing(
+        &mut self,
+        instance: &Instance<'_>,
+        fencing: Fencing,
+    ) -> Result<(), Vec<BarclampError>> {
         let by = format!("barclamp `{}`", instance.barclamp.manifest.name);
-        self.extend(&by, fencing.devices.iter().cloned(), fencing.constraints.clone())
-            .map_err(|messages| messages.into_iter().map(|message| instance.error(message)).collect::<Vec<_>>())?;
+        self.extend(&by, fencing.devices.iter().cloned(), fencing.constraints.clone()).map_err(
+            |messages| messages.into_iter().map(|message| instance.error(message)).collect::<Vec<_>>(),
+        )?;
         self.fencing = fencing;
         Ok(())
     }
@@ -68,13 +75,17 @@ impl ClusterData {
         let mut clashes = Vec::new();
         for resource in resources {
             match self.resources.get(&resource.id) {
-                Some((other, _)) => clashes.push(format!("resource `{}` is declared by {other} already", resource.id)),
+                Some((other, _)) => {
+                    clashes.push(format!("resource `{}` is declared by {other} already", resource.id))
+                }
                 None => drop(self.resources.insert(resource.id.clone(), (by.to_owned(), resource))),
             }
         }
         for constraint in constraints {
             match self.constraints.iter().find(|(_, other)| other.id == constraint.id) {
-                Some((other, _)) => clashes.push(format!("constraint `{}` is declared by {other} already", constraint.id)),
+                Some((other, _)) => {
+                    clashes.push(format!("constraint `{}` is declared by {other} already", constraint.id))
+                }
                 None => self.constraints.push((by.to_owned(), constraint)),
             }
         }
@@ -88,7 +99,9 @@ impl ClusterData {
         for (id, (by, resource)) in &self.resources {
             for reference in resource.references() {
                 if !self.resources.contains_key(reference) {
-                    wrong.push(format!("resource `{id}` of {by} refers to `{reference}`, which is not declared"));
+                    wrong.push(format!(
+                        "resource `{id}` of {by} refers to `{reference}`, which is not declared"
+                    ));
                 }
             }
             if matches!(resource.kind, crate::inventory::ResourceKind::Primitive(_)) {
@@ -103,7 +116,10 @@ impl ClusterData {
         for (by, constraint) in &self.constraints {
             for reference in constraint.references() {
                 if !self.resources.contains_key(reference) {
-                    wrong.push(format!("constraint `{}` of {by} refers to `{reference}`, which is not declared", constraint.id));
+                    wrong.push(format!(
+                        "constraint `{}` of {by} refers to `{reference}`, which is not declared",
+                        constraint.id
+                    ));
                 }
             }
             if self.resources.contains_key(&constraint.id) {
@@ -133,4 +149,3 @@ fn words(problem: &Diagnostic) -> String {
     let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
     format!("{}{help}", problem.message)
 }
-

@@ -23,11 +23,21 @@ pub(super) fn base(barclamp: &Barclamp, view: &ClusterView) -> Map<String, Value
         .keys()
         .map(|role| {
             let nodes = with_role(barclamp, view, role);
-            (role.to_string(), view.nodes.iter().filter(|other| nodes.contains(&other.name)).map(|it| it.name.as_str()).collect())
+            (
+                role.to_string(),
+                view.nodes
+                    .iter()
+                    .filter(|other| nodes.contains(&other.name))
+                    .map(|it| it.name.as_str())
+                    .collect(),
+            )
         })
         .collect();
     let mut context = Map::new();
-    context.insert("barclamp".to_owned(), json!({ "name": name.as_str(), "version": barclamp.manifest.version }));
+    context.insert(
+        "barclamp".to_owned(),
+        json!({ "name": name.as_str(), "version": barclamp.manifest.version }),
+    );
     context.insert(
         "cluster".to_owned(),
         json!({

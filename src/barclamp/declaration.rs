@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 
 use crate::names::{ClusterName, NodeName};
-use crate::resource::{HostsBlock, KernelModule, ManagedFile, Packages, ResourceId, SharedSecret, Sysctl, Unit};
+use crate::resource::{
+    HostsBlock, KernelModule, ManagedFile, Packages, ResourceId, SharedSecret, Sysctl, Unit,
+};
 
 /// One thing that is wanted, fully rendered, secrets as markers.
 #[derive(Debug, Clone)]

@@ -25,7 +25,8 @@ use super::view::ClusterView;
 use crate::names::NodeName;
 use crate::plan::UnitVerb;
 use crate::resource::{
-    BootState, HostsBlock, HostsEntry, KernelModule, ManagedFile, Packages, ResourceId, RunState, SharedSecret, Sysctl, Unit,
+    BootState, HostsBlock, HostsEntry, KernelModule, ManagedFile, Packages, ResourceId, RunState,
+    SharedSecret, Sysctl, Unit,
 };
 
 /// What the barclamps in use declare for a cluster: each declaration after those that it requires.
@@ -108,7 +109,9 @@ fn gather(all: &[Instance<'_>], cluster: &ClusterView) -> Result<ClusterData, Ve
     for instance in all {
         let added = match &instance.item.kind {
             Kind::Cluster(item) => data.add(instance, item),
-            Kind::Fencing => fencing(instance, cluster).and_then(|fencing| data.add_fencing(instance, fencing)),
+            Kind::Fencing => {
+                fencing(instance, cluster).and_then(|fencing| data.add_fencing(instance, fencing))
+            }
             _ => Ok(()),
         };
         errors.extend(added.err().into_iter().flatten());
@@ -130,7 +133,12 @@ fn fencing(instance: &Instance<'_>, cluster: &ClusterView) -> Result<Fencing, Ve
 }
 
 /// The declarations of one instance, without what they require.
-fn draft(index: usize, instance: &Instance<'_>, cluster: &ClusterView, data: &ClusterData) -> Result<Vec<Draft>, BarclampError> {
+fn draft(
+    index: usize,
+    instance: &Instance<'_>,
+    cluster: &ClusterView,
+    data: &ClusterData,
+) -> Result<Vec<Draft>, BarclampError> {
     let single = |declaration| Ok(vec![Draft { instance: index, declaration }]);
     let Some(node) = instance.node.map(|node| node.name.clone()) else {
         return of_cluster(instance, cluster, data).map(|declarations| {
@@ -153,11 +161,17 @@ fn draft(index: usize, instance: &Instance<'_>, cluster: &ClusterView, data: &Cl
             let id = ResourceId::on_node("sysctl", &key, &node);
             single(Declaration::Sysctl(Sysctl { id, requires: none(), node, key, value }))
         }
-        Kind::Secret(_) | Kind::Fencing | Kind::Cluster(_) | Kind::Corosync(_) | Kind::Cib(_) => Ok(Vec::new()),
+        Kind::Secret(_) | Kind::Fencing | Kind::Cluster(_) | Kind::Corosync(_) | Kind::Cib(_) => {
+            Ok(Vec::new())
+        }
     }
 }
 
-fn of_cluster(instance: &Instance<'_>, cluster: &ClusterView, data: &ClusterData) -> Result<Vec<Declaration>, BarclampError> {
+fn of_cluster(
+    instance: &Instance<'_>,
+    cluster: &ClusterView,
+    data: &ClusterData,
+) -> Result<Vec<Declaration>, BarclampError> {
     let requires = Vec::new();
     match &instance.item.kind {
         Kind::Secret(item) => {
@@ -165,12 +179,21 @@ fn of_cluster(instance: &Instance<'_>, cluster: &ClusterView, data: &ClusterData
             let on = nodes_on(instance.barclamp, cluster, &instance.item.on);
             let nodes: BTreeSet<NodeName> = on.into_iter().map(|node| node.name.clone()).collect();
             let first = nodes.first().cloned();
-            let founder = if nodes.contains(&cluster.founder) { Some(cluster.founder.clone()) } else { first };
+            let founder =
+                if nodes.contains(&cluster.founder) { Some(cluster.founder.clone()) } else { first };
             let Some(founder) = founder else { return Ok(Vec::new()) };
             let id = ResourceId::of_cluster("secret", path.as_str(), &cluster.name);
             let used_by = instance.text(&item.used_by)?;
             let size_bytes = item.size_bytes;
-            Ok(vec![Declaration::Secret(SharedSecret { id, requires, founder, nodes, path, size_bytes, used_by })])
+            Ok(vec![Declaration::Secret(SharedSecret {
+                id,
+                requires,
+                founder,
+                nodes,
+                path,
+                size_bytes,
+                used_by,
+            })])
         }
         Kind::Corosync(item) => {
             let path = absolute(instance, &item.path)?;
@@ -227,7 +250,8 @@ fn packages(instance: &Instance<'_>, item: &PackagesItem, node: NodeName) -> Res
 
 fn file(instance: &Instance<'_>, item: &FileItem, node: NodeName) -> Result<ManagedFile, BarclampError> {
     let path = absolute(instance, &item.path)?;
-    let mode = parse_mode(&item.mode).ok_or_else(|| instance.error(format!("`{}` is not a mode", item.mode)))?;
+    let mode =
+        parse_mode(&item.mode).ok_or_else(|| instance.error(format!("`{}` is not a mode", item.mode)))?;
     Ok(ManagedFile {
         id: ResourceId::on_node("file", path.as_str(), &node),
         requires: Vec::new(),
@@ -301,7 +325,12 @@ fn check_unique(drafts: &[Draft], all: &[Instance<'_>], errors: &mut Vec<Barclam
     for draft in drafts {
         if let Some(first) = seen.insert(draft.declaration.id(), draft.instance) {
             let other = &all[first];
-            let message = format!("{} is declared by {}/{} already", draft.declaration.id(), other.barclamp.manifest.name, other.item.id);
+            let message = format!(
+                "{} is declared by {}/{} already",
+                draft.declaration.id(),
+                other.barclamp.manifest.name,
+                other.item.id
+            );
             errors.push(all[draft.instance].error(message));
         }
     }
@@ -346,8 +375,9 @@ fn sorted(declarations: Vec<Declaration>, cluster: &ClusterView) -> Result<Vec<D
     let mut done: BTreeSet<ResourceId> = BTreeSet::new();
     let mut rest = declarations;
     while !rest.is_empty() {
-        let (ready, waiting): (Vec<Declaration>, Vec<Declaration>) =
-            rest.into_iter().partition(|declaration| declaration.requires().iter().all(|id| done.contains(id)));
+        let (ready, waiting): (Vec<Declaration>, Vec<Declaration>) = rest
+            .into_iter()
+            .partition(|declaration| declaration.requires().iter().all(|id| done.contains(id)));
         if ready.is_empty() {
             let ids: Vec<&str> = waiting.iter().map(|declaration| declaration.id().as_str()).collect();
             return Err(BarclampError::Order { cluster: cluster.name.clone(), ids: ids.join(", ") });

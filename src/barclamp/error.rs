@@ -78,7 +78,7 @@ pub enum BarclampError {
     #[error("{location}: {message}{}", advice(help.as_deref()))]
     Source {
         /// Where.
-        location: Location,
+        location: Box<Location>,
         /// What is wrong.
         message: String,
         /// What to do about it.
@@ -121,7 +121,9 @@ pub enum BarclampError {
         help: Option<String>,
     },
     /// There are resources, and nothing that manages them.
-    #[error("cluster `{cluster}` has resources, but no barclamp that manages them (add `pacemaker` to its `barclamps`)")]
+    #[error(
+        "cluster `{cluster}` has resources, but no barclamp that manages them (add `pacemaker` to its `barclamps`)"
+    )]
     NoManager {
         /// The cluster.
         cluster: ClusterName,
@@ -167,6 +169,26 @@ pub enum BarclampError {
         /// What is wrong.
         message: String,
     },
+}
+
+impl BarclampError {
+    /// The barclamp that it is about, if it is about what a cluster uses of it.
+    #[must_use]
+    pub fn barclamp(&self) -> Option<&BarclampName> {
+        match self {
+            Self::Unusable { name, .. }
+            | Self::Requires { name, .. }
+            | Self::Distro { name, .. }
+            | Self::Attribute { name, .. }
+            | Self::Declaration { name, .. } => Some(name),
+            Self::Source { .. }
+            | Self::Unreadable { .. }
+            | Self::Unknown { .. }
+            | Self::NoManager { .. }
+            | Self::Order { .. }
+            | Self::Circle(_) => None,
+        }
+    }
 }
 
 fn advice(help: Option<&str>) -> String {

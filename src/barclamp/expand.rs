@@ -45,7 +45,11 @@ impl Instance<'_> {
 
     /// A text of the item, rendered.
     pub(super) fn text(&self, text: &str) -> Result<String, BarclampError> {
-        let rendered = self.barclamp.templates.render_text(text, &self.context).map_err(|error| self.render_error(&error))?;
+        let rendered = self
+            .barclamp
+            .templates
+            .render_text(text, &self.context)
+            .map_err(|error| self.render_error(&error))?;
         if rendered == OMIT {
             return Err(self.error(format!("`{text}` cannot be omitted")));
         }
@@ -53,14 +57,26 @@ impl Instance<'_> {
     }
 
     /// Texts of the item, rendered; those that come out as `omit` are left out.
-    pub(super) fn texts<'t>(&self, texts: impl IntoIterator<Item = &'t String>) -> Result<Vec<String>, BarclampError> {
-        let render = |text: &String| self.barclamp.templates.render_text(text, &self.context).map_err(|error| self.render_error(&error));
+    pub(super) fn texts<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t String>,
+    ) -> Result<Vec<String>, BarclampError> {
+        let render = |text: &String| {
+            self.barclamp
+                .templates
+                .render_text(text, &self.context)
+                .map_err(|error| self.render_error(&error))
+        };
         let rendered: Result<Vec<String>, BarclampError> = texts.into_iter().map(render).collect();
         Ok(rendered?.into_iter().filter(|text| text != OMIT).collect())
     }
 
     /// A file template, rendered, with what else it may see.
-    pub(super) fn template(&self, template: &str, more: Option<(&str, &Value)>) -> Result<String, BarclampError> {
+    pub(super) fn template(
+        &self,
+        template: &str,
+        more: Option<(&str, &Value)>,
+    ) -> Result<String, BarclampError> {
         let mut context = self.context.clone();
         if let Some((name, value)) = more {
             context.insert(name.to_owned(), value);
@@ -75,7 +91,10 @@ impl Instance<'_> {
 }
 
 /// All instances of a barclamp's items whose `when` holds.
-pub(super) fn instances<'a>(barclamp: &'a Barclamp, view: &'a ClusterView) -> Result<Vec<Instance<'a>>, Vec<BarclampError>> {
+pub(super) fn instances<'a>(
+    barclamp: &'a Barclamp,
+    view: &'a ClusterView,
+) -> Result<Vec<Instance<'a>>, Vec<BarclampError>> {
     let base = context::base(barclamp, view);
     // Made once and shared: what each instance adds is its node and what it is repeated for.
     let shared = Context::from_serialize(&base).map_err(|error| {
@@ -124,7 +143,10 @@ fn of_item<'a>(
             }
             let key = repetition.as_ref().map(|(key, _)| key.clone());
             let instance = Instance { barclamp, item, node: *node, key, context };
-            let holds = item.when.as_deref().map_or(Ok(true), |when| barclamp.templates.holds(when, &instance.context));
+            let holds = item
+                .when
+                .as_deref()
+                .map_or(Ok(true), |when| barclamp.templates.holds(when, &instance.context));
             if holds.map_err(|error| instance.render_error(&error))? {
                 instances.push(instance);
             }
@@ -179,9 +201,18 @@ pub(super) fn checks_of(
 }
 
 /// What an item is repeated for, with a key for each.
-fn repetitions(for_each: &ForEach, barclamp: &Barclamp, view: &ClusterView, base: &Map<String, Value>) -> Vec<(String, Value)> {
+fn repetitions(
+    for_each: &ForEach,
+    barclamp: &Barclamp,
+    view: &ClusterView,
+    base: &Map<String, Value>,
+) -> Vec<(String, Value)> {
     let of_nodes = |wanted: &dyn Fn(&NodeView) -> bool| {
-        view.nodes.iter().filter(|node| wanted(node)).map(|node| (node.name.to_string(), context::node(node, view))).collect()
+        view.nodes
+            .iter()
+            .filter(|node| wanted(node))
+            .map(|node| (node.name.to_string(), context::node(node, view)))
+            .collect()
     };
     match for_each {
         ForEach::Node => of_nodes(&|_| true),
@@ -201,7 +232,9 @@ fn entries(value: Option<&Value>) -> Vec<(String, Value)> {
     let entry = |key: String, value: &Value| (key.clone(), serde_json::json!({ "key": key, "value": value }));
     match value {
         Some(Value::Object(object)) => object.iter().map(|(key, value)| entry(key.clone(), value)).collect(),
-        Some(Value::Array(items)) => items.iter().enumerate().map(|(index, value)| entry(index.to_string(), value)).collect(),
+        Some(Value::Array(items)) => {
+            items.iter().enumerate().map(|(index, value)| entry(index.to_string(), value)).collect()
+        }
         _ => Vec::new(),
     }
 }

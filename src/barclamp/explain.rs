@@ -14,7 +14,8 @@ use crate::secrets;
 pub(super) fn explain(schema: &Schema, error: &ValidationError<'_>, mistakes: &mut Vec<AttributeError>) {
     let pointer = error.instance_path().as_str().to_owned();
     let here = schema.at(&pointer);
-    let described = here.and_then(|here| schema.keyword(here, "description")).and_then(Value::as_str).map(str::to_owned);
+    let described =
+        here.and_then(|here| schema.keyword(here, "description")).and_then(Value::as_str).map(str::to_owned);
     let push = |mistakes: &mut Vec<AttributeError>, code, message: String| {
         let mut mistake = AttributeError::new(code, pointer.clone(), message);
         mistake.help.clone_from(&described);
@@ -30,13 +31,21 @@ pub(super) fn explain(schema: &Schema, error: &ValidationError<'_>, mistakes: &m
         }
         Kind::Required { property } => {
             let key = property.as_str().unwrap_or_default();
-            let help = here.and_then(|here| schema.keyword(schema.property(here, key)?, "description")?.as_str());
+            let help =
+                here.and_then(|here| schema.keyword(schema.property(here, key)?, "description")?.as_str());
             let mistake = AttributeError::new("missing-key", pointer.clone(), format!("`{key}` is missing"));
             mistakes.push(help.into_iter().fold(mistake, |mistake, help| mistake.help(help)));
         }
         Kind::Type { .. } => {
-            let wanted = here.and_then(|here| schema.keyword(here, "type")).map(types).unwrap_or_else(|| "something else".to_owned());
-            push(mistakes, "bad-value", format!("this must be {wanted}, not {}", found(error.instance().as_ref())));
+            let wanted = here
+                .and_then(|here| schema.keyword(here, "type"))
+                .map(types)
+                .unwrap_or_else(|| "something else".to_owned());
+            push(
+                mistakes,
+                "bad-value",
+                format!("this must be {wanted}, not {}", found(error.instance().as_ref())),
+            );
         }
         Kind::Enum { options } => {
             let words: Vec<String> = options.as_array().into_iter().flatten().map(word).collect();
@@ -48,9 +57,17 @@ pub(super) fn explain(schema: &Schema, error: &ValidationError<'_>, mistakes: &m
                 last.help = Some(format!("did you mean `{close}`?"));
             }
         }
-        Kind::Pattern { .. } => push(mistakes, "bad-value", format!("{} is not written as it must be", found(error.instance().as_ref()))),
+        Kind::Pattern { .. } => push(
+            mistakes,
+            "bad-value",
+            format!("{} is not written as it must be", found(error.instance().as_ref())),
+        ),
         Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
-            push(mistakes, "bad-value", format!("{} is not what belongs here", found(error.instance().as_ref())));
+            push(
+                mistakes,
+                "bad-value",
+                format!("{} is not what belongs here", found(error.instance().as_ref())),
+            );
         }
         _ => push(mistakes, "bad-value", error.masked_with(found(error.instance().as_ref())).to_string()),
     }

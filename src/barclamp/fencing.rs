@@ -6,73 +6,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::agent::{FenceAgent, FenceScope, is_pacemaker_param};
 use super::error::AttributeError;
+use super::fencing_attribute::{Delay, Device, FencingAttribute, ONLY_DEVICE, PLACE, asked_for, delay_of};
 use super::schema::escape;
 use super::view::{ClusterView, NodeView};
 use crate::inventory::{
-    Agent, AgentClass, Constraint, ConstraintKind, Location, LocationTarget, Operation, Primitive, PrimitiveSource,
-    Resource, ResourceId, ResourceKind, Score, Setting, closest, parse_duration,
+    Agent, AgentClass, Constraint, ConstraintKind, Location, LocationTarget, Operation, Primitive,
+    PrimitiveSource, Resource, ResourceId, ResourceKind, Score, Setting, closest, parse_duration,
 };
 use crate::secrets::has_marker;
 
-/// The attribute's place below the barclamp's attributes.
-const PLACE: &str = "/fencing";
-/// How much longer than its peer the first of two nodes lives when both fence each other, unless the inventory says
-/// otherwise: without a difference both die (pacemaker-fenced(7), `pcmk_delay_base`).
-const TWO_NODE_DELAY: &str = "5s";
 /// Parameters that, with the one that names the node, say which device it is: two nodes must differ in one of them.
 const ADDRESS_PARAMS: &[&str] = &[
-    "channel_address", "ip", "ipaddr", "ipport", "plug", "pve_node", "serial_device", "switch", "systems_uri", "target",
+    "channel_address",
+    "ip",
+    "ipaddr",
+    "ipport",
+    "plug",
+    "pve_node",
+    "serial_device",
+    "switch",
+    "systems_uri",
+    "target",
     "vsock",
 ];
-/// Name of the only device when the inventory gives it none.
-const ONLY_DEVICE: &str = "fence";
 /// Time that one look at a device may take.
 const MONITOR_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The attribute.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FencingAttribute {
-    disabled: Option<String>,
-    agent: Option<String>,
-    #[serde(default)]
-    params: BTreeMap<String, Value>,
-    #[serde(default)]
-    per_node: BTreeMap<String, BTreeMap<String, Value>>,
-    packages: Option<Vec<String>>,
-    #[serde(default)]
-    devices: BTreeMap<String, Device>,
-    #[serde(default)]
-    levels: Vec<Vec<String>>,
-    delay: Option<Delay>,
-    monitor_interval: Option<String>,
-}
-
-/// One kind of device.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Device {
-    agent: String,
-    #[serde(default)]
-    params: BTreeMap<String, Value>,
-    #[serde(default)]
-    per_node: BTreeMap<String, BTreeMap<String, Value>>,
-    packages: Option<Vec<String>>,
-}
-
-/// Time that passes before a node is fenced.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Delay {
-    max: Option<String>,
-    #[serde(default)]
-    nodes: BTreeMap<String, String>,
-}
 
 /// What fences the nodes of a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -121,14 +83,22 @@ impl Fencing {
     ///
     /// # Errors
     /// Every mistake.
-    pub fn of(attributes: &Value, agents: &BTreeMap<String, FenceAgent>, view: &ClusterView) -> Result<Self, Vec<AttributeError>> {
-        let written = attributes.get("fencing").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    pub fn of(
+        attributes: &Value,
+        agents: &BTreeMap<String, FenceAgent>,
+        view: &ClusterView,
+    ) -> Result<Self, Vec<AttributeError>> {
+        let written =
+            attributes.get("fencing").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         let attribute: FencingAttribute = serde_json::from_value(written)
             .map_err(|error| vec![AttributeError::new("bad-value", PLACE, error.to_string())])?;
         let asked = asked_for(&attribute, view)?;
         let delay = delay_of(&attribute, attributes, view);
-        let interval = attribute.monitor_interval.as_deref().map_or(Ok(Duration::from_secs(60)), parse_duration);
-        let interval = interval.map_err(|error| vec![AttributeError::new("bad-value", format!("{PLACE}/monitor_interval"), error.to_string())])?;
+        let interval =
+            attribute.monitor_interval.as_deref().map_or(Ok(Duration::from_secs(60)), parse_duration);
+        let interval = interval.map_err(|error| {
+            vec![AttributeError::new("bad-value", format!("{PLACE}/monitor_interval"), error.to_string())]
+        })?;
         let fencing = Self { disabled: attribute.disabled.clone(), ..Self::default() };
         let mut builder = Builder { agents, view, delay, interval, fencing, mistakes: Vec::new() };
         let mut covered: BTreeMap<String, BTreeMap<String, ResourceId>> = BTreeMap::new();
@@ -151,48 +121,14 @@ impl Fencing {
     }
 }
 
-/// The devices that are asked for: name, place, settings.
-fn asked_for(attribute: &FencingAttribute, view: &ClusterView) -> Result<Vec<(String, String, Device)>, Vec<AttributeError>> {
-    let fail = |code, message: &str, help: &str| Err(vec![AttributeError::new(code, PLACE, message).help(help)]);
-    let only = attribute.agent.as_ref().map(|agent| Device {
-        agent: agent.clone(),
-        params: attribute.params.clone(),
-        per_node: attribute.per_node.clone(),
-        packages: attribute.packages.clone(),
-    });
-    if only.is_none() && !(attribute.params.is_empty() && attribute.per_node.is_empty() && attribute.packages.is_none()) {
-        return fail("missing-key", "there are parameters but no `agent`", "name the fence agent, for example `agent: fence_ipmilan`");
-    }
-    if only.is_some() && !attribute.devices.is_empty() {
-        return fail("bad-value", "`agent` and `devices` are both there", "move the agent below `devices` and give it a name");
-    }
-    let named = attribute.devices.iter().map(|(name, device)| (name.clone(), format!("{PLACE}/devices/{}", escape(name)), device.clone()));
-    let asked: Vec<_> = only.into_iter().map(|device| (ONLY_DEVICE.to_owned(), PLACE.to_owned(), device)).chain(named).collect();
-    match (&attribute.disabled, asked.is_empty()) {
-        (Some(_), false) => fail("bad-value", "fencing is both set up and disabled", "remove one of the two"),
-        (None, true) if view.nodes.len() > 1 => fail(
-            "missing-key",
-            "a cluster of more than one node needs fencing: without it, a node that cannot be reached blocks or corrupts what it ran",
-            "set `agent` (`hactl barclamp show pacemaker` lists them), or say why not: `disabled: \"reason\"`",
-        ),
-        _ => Ok(asked),
-    }
-}
-
-/// The delays, with what two nodes need.
-fn delay_of(attribute: &FencingAttribute, attributes: &Value, view: &ClusterView) -> Delay {
-    let by_priority = attributes.pointer("/properties/priority-fencing-delay").is_some();
-    match (&attribute.delay, view.nodes.as_slice()) {
-        (Some(delay), _) => delay.clone(),
-        (None, [first, _]) if !by_priority => {
-            Delay { max: None, nodes: BTreeMap::from([(first.name.to_string(), TWO_NODE_DELAY.to_owned())]) }
-        }
-        (None, _) => Delay::default(),
-    }
-}
-
 impl Builder<'_> {
-    fn fail(&mut self, code: &'static str, place: impl Into<String>, message: impl Into<String>, help: Option<String>) {
+    fn fail(
+        &mut self,
+        code: &'static str,
+        place: impl Into<String>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
         let mistake = AttributeError::new(code, place, message);
         self.mistakes.push(help.into_iter().fold(mistake, |mistake, help| mistake.help(help)));
     }
@@ -209,11 +145,19 @@ impl Builder<'_> {
                     names().collect::<Vec<_>>().join(", ")
                 ),
             };
-            self.fail("bad-value", format!("{place}/agent"), format!("fence agent `{}` is not known", device.agent), Some(help));
+            self.fail(
+                "bad-value",
+                format!("{place}/agent"),
+                format!("fence agent `{}` is not known", device.agent),
+                Some(help),
+            );
             return BTreeMap::new();
         }
         self.packages(device, known, place);
-        let scope = known.map_or(if device.per_node.is_empty() { FenceScope::Cluster } else { FenceScope::Node }, |agent| agent.scope);
+        let scope = known.map_or(
+            if device.per_node.is_empty() { FenceScope::Cluster } else { FenceScope::Node },
+            |agent| agent.scope,
+        );
         self.check_nodes(&format!("{place}/per_node"), device.per_node.keys());
         if scope == FenceScope::Cluster {
             return self.shared_device(name, place, device, known);
@@ -225,12 +169,23 @@ impl Builder<'_> {
             let mut params = device.params.clone();
             params.extend(own.clone());
             let own_place = format!("{place}/per_node/{}", escape(node.name.as_str()));
-            self.check_params(&params, known, &device.agent, |param| {
-                if own.contains_key(param) { format!("{own_place}/{}", escape(param)) } else { format!("{place}/params/{}", escape(param)) }
-            }, &own_place);
+            self.check_params(
+                &params,
+                known,
+                &device.agent,
+                |param| {
+                    if own.contains_key(param) {
+                        format!("{own_place}/{}", escape(param))
+                    } else {
+                        format!("{place}/params/{}", escape(param))
+                    }
+                },
+                &own_place,
+            );
             params.insert("pcmk_host_list".to_owned(), Value::String(node.name.to_string()));
             self.delays(&mut params, Some(node));
-            if let Some(id) = self.primitive(&format!("{name}-{}", node.name), place, &device.agent, &params) {
+            if let Some(id) = self.primitive(&format!("{name}-{}", node.name), place, &device.agent, &params)
+            {
                 if self.view.nodes.len() > 1 {
                     self.keep_away(&id, node, place);
                 }
@@ -240,13 +195,30 @@ impl Builder<'_> {
         covered
     }
 
-    fn shared_device(&mut self, name: &str, place: &str, device: &Device, known: Option<&FenceAgent>) -> BTreeMap<String, ResourceId> {
+    fn shared_device(
+        &mut self,
+        name: &str,
+        place: &str,
+        device: &Device,
+        known: Option<&FenceAgent>,
+    ) -> BTreeMap<String, ResourceId> {
         if !device.per_node.is_empty() {
             let message = format!("`{}` is one device for all nodes and has no `per_node`", device.agent);
-            self.fail("bad-value", format!("{place}/per_node"), message, Some("move its parameters to `params`".to_owned()));
+            self.fail(
+                "bad-value",
+                format!("{place}/per_node"),
+                message,
+                Some("move its parameters to `params`".to_owned()),
+            );
         }
         let mut params = device.params.clone();
-        self.check_params(&params, known, &device.agent, |param| format!("{place}/params/{}", escape(param)), place);
+        self.check_params(
+            &params,
+            known,
+            &device.agent,
+            |param| format!("{place}/params/{}", escape(param)),
+            place,
+        );
         self.delays(&mut params, None);
         match self.primitive(name, place, &device.agent, &params) {
             Some(id) => self.view.nodes.iter().map(|node| (node.name.to_string(), id.clone())).collect(),
@@ -256,12 +228,25 @@ impl Builder<'_> {
 
     fn packages(&mut self, device: &Device, known: Option<&FenceAgent>, place: &str) {
         for node in &self.view.nodes {
-            let names = device.packages.clone().or_else(|| known.and_then(|agent| agent.packages.get(node.distro).cloned()));
+            let names = device
+                .packages
+                .clone()
+                .or_else(|| known.and_then(|agent| agent.packages.get(node.distro).cloned()));
             match names {
                 Some(names) => self.fencing.packages.entry(node.name.clone()).or_default().extend(names),
                 None => {
-                    let message = format!("it is not known which package brings `{}` on {} (node {})", device.agent, node.distro.pretty(), node.name);
-                    self.fail("bad-value", format!("{place}/agent"), message, Some("name the packages with `packages`".to_owned()));
+                    let message = format!(
+                        "it is not known which package brings `{}` on {} (node {})",
+                        device.agent,
+                        node.distro.pretty(),
+                        node.name
+                    );
+                    self.fail(
+                        "bad-value",
+                        format!("{place}/agent"),
+                        message,
+                        Some("name the packages with `packages`".to_owned()),
+                    );
                 }
             }
         }
@@ -316,24 +301,43 @@ impl Builder<'_> {
             match agent.params.get(name) {
                 Some(param) if param.secret && !value.as_str().is_some_and(has_marker) => {
                     let help = "write where it comes from: `{ env: NAME }`, `{ file: PATH }` or `{ command: [PROGRAM, ARG] }`";
-                    self.fail("secret", place_of(name), "a secret must not be written here", Some(help.to_owned()));
+                    self.fail(
+                        "secret",
+                        place_of(name),
+                        "a secret must not be written here",
+                        Some(help.to_owned()),
+                    );
                 }
                 Some(_) => {}
                 None if is_pacemaker_param(name) => {}
                 None => {
                     let renamed = agent.renamed.get(name).map(|new| format!("it is called `{new}`"));
-                    let close = || closest(name, agent.params.keys().map(String::as_str)).map(|close| format!("did you mean `{close}`?"));
+                    let close = || {
+                        closest(name, agent.params.keys().map(String::as_str))
+                            .map(|close| format!("did you mean `{close}`?"))
+                    };
                     let help = renamed.or_else(close);
-                    self.fail("unknown-key", place_of(name), format!("`{name}` is not a parameter of {agent_name}"), help);
+                    self.fail(
+                        "unknown-key",
+                        place_of(name),
+                        format!("`{name}` is not a parameter of {agent_name}"),
+                        help,
+                    );
                 }
             }
         }
         let wanted = agent.params.iter().filter(|(name, param)| {
             (param.required || agent.node_param.as_ref() == Some(*name)) && !params.contains_key(*name)
         });
-        let missing: Vec<(String, String)> = wanted.map(|(name, param)| (name.clone(), param.summary.clone())).collect();
+        let missing: Vec<(String, String)> =
+            wanted.map(|(name, param)| (name.clone(), param.summary.clone())).collect();
         for (name, summary) in missing {
-            self.fail("missing-key", place, format!("`{name}`, which {agent_name} needs, is missing"), Some(summary));
+            self.fail(
+                "missing-key",
+                place,
+                format!("`{name}`, which {agent_name} needs, is missing"),
+                Some(summary),
+            );
         }
     }
 
@@ -345,14 +349,27 @@ impl Builder<'_> {
             Some(node) => self.delay.nodes.get(node.name.as_str()).cloned(),
             // One device for all: a delay per node is written as a list (Pacemaker 2.1.2 and later).
             None if self.delay.nodes.is_empty() => None,
-            None => Some(self.delay.nodes.iter().map(|(node, delay)| format!("{node}:{delay}")).collect::<Vec<_>>().join(";")),
+            None => Some(
+                self.delay
+                    .nodes
+                    .iter()
+                    .map(|(node, delay)| format!("{node}:{delay}"))
+                    .collect::<Vec<_>>()
+                    .join(";"),
+            ),
         };
         if let Some(base) = base {
             params.entry("pcmk_delay_base".to_owned()).or_insert(Value::String(base));
         }
     }
 
-    fn primitive(&mut self, id: &str, place: &str, agent: &str, params: &BTreeMap<String, Value>) -> Option<ResourceId> {
+    fn primitive(
+        &mut self,
+        id: &str,
+        place: &str,
+        agent: &str,
+        params: &BTreeMap<String, Value>,
+    ) -> Option<ResourceId> {
         let id = match ResourceId::new(id) {
             Ok(id) => id,
             Err(error) => {
@@ -377,7 +394,8 @@ impl Builder<'_> {
             operations: vec![monitor],
             utilization: BTreeMap::new(),
         };
-        let resource = Resource { id: id.clone(), kind: ResourceKind::Primitive(primitive), meta: BTreeMap::new() };
+        let resource =
+            Resource { id: id.clone(), kind: ResourceKind::Primitive(primitive), meta: BTreeMap::new() };
         self.fencing.devices.push(resource);
         Some(id)
     }
@@ -405,7 +423,11 @@ impl Builder<'_> {
             .filter(|node| !covered.values().any(|nodes| nodes.contains_key(node)))
             .collect();
         for node in naked {
-            let place = if covered.contains_key(ONLY_DEVICE) { format!("{PLACE}/per_node") } else { format!("{PLACE}/devices") };
+            let place = if covered.contains_key(ONLY_DEVICE) {
+                format!("{PLACE}/per_node")
+            } else {
+                format!("{PLACE}/devices")
+            };
             let help = format!("add it below `per_node`: `{node}: {{ … }}`");
             self.fail("missing-key", place, format!("node `{node}` has no fence device"), Some(help));
         }
@@ -414,33 +436,52 @@ impl Builder<'_> {
     fn levels(&mut self, levels: &[Vec<String>], covered: &BTreeMap<String, BTreeMap<String, ResourceId>>) {
         if levels.is_empty() {
             if covered.len() > 1 {
-                let help = "for example `levels: [[ipmi], [pdu]]`: first ipmi, then pdu; `[[pdu1, pdu2]]`: both";
-                self.fail("missing-key", PLACE, "there is more than one device but no `levels`", Some(help.to_owned()));
+                let help =
+                    "for example `levels: [[ipmi], [pdu]]`: first ipmi, then pdu; `[[pdu1, pdu2]]`: both";
+                self.fail(
+                    "missing-key",
+                    PLACE,
+                    "there is more than one device but no `levels`",
+                    Some(help.to_owned()),
+                );
             }
             return;
         }
         for (index, names) in levels.iter().enumerate() {
             for (position, name) in names.iter().enumerate() {
                 if !covered.contains_key(name) {
-                    let help = closest(name, covered.keys().map(String::as_str)).map(|close| format!("did you mean `{close}`?"));
-                    self.fail("bad-value", format!("{PLACE}/levels/{index}/{position}"), format!("there is no device `{name}`"), help);
+                    let help = closest(name, covered.keys().map(String::as_str))
+                        .map(|close| format!("did you mean `{close}`?"));
+                    self.fail(
+                        "bad-value",
+                        format!("{PLACE}/levels/{index}/{position}"),
+                        format!("there is no device `{name}`"),
+                        help,
+                    );
                 }
             }
         }
         for node in &self.view.nodes {
             let mut level = 0;
             for names in levels {
-                let devices: Vec<ResourceId> =
-                    names.iter().filter_map(|name| covered.get(name)?.get(node.name.as_str()).cloned()).collect();
+                let devices: Vec<ResourceId> = names
+                    .iter()
+                    .filter_map(|name| covered.get(name)?.get(node.name.as_str()).cloned())
+                    .collect();
                 // A level of which the node has only a part would report success with one of two supplies still on.
                 if devices.len() == names.len() {
                     level += 1;
-                    self.fencing.levels.push(FencingLevel { target: node.name.clone(), index: level, devices });
+                    self.fencing.levels.push(FencingLevel {
+                        target: node.name.clone(),
+                        index: level,
+                        devices,
+                    });
                 }
             }
         }
         for node in &self.view.nodes {
-            if !self.fencing.levels.iter().any(|level| level.target == node.name) && self.mistakes.is_empty() {
+            if !self.fencing.levels.iter().any(|level| level.target == node.name) && self.mistakes.is_empty()
+            {
                 let message = format!("no level has all its devices for node `{}`", node.name);
                 self.fail("bad-value", format!("{PLACE}/levels"), message, None);
             }

@@ -39,11 +39,19 @@ impl Schema {
         if depth > MAX_DEPTH {
             return;
         }
-        let required: Vec<&str> =
-            self.keyword(schema, "required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = self
+            .keyword(schema, "required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let named = self.keyword(schema, "properties").and_then(Value::as_object).into_iter().flatten();
         let named = named.map(|(name, schema)| (name.as_str(), schema));
-        let any = self.keyword(schema, "additionalProperties").filter(|any| any.is_object()).map(|any| ("NAME", any));
+        let any = self
+            .keyword(schema, "additionalProperties")
+            .filter(|any| any.is_object())
+            .map(|any| ("NAME", any));
         for (name, schema) in named.chain(any) {
             fields.push(self.field(name, schema, depth, required.contains(&name)));
             self.collect(schema, depth + 1, fields);
@@ -55,12 +63,16 @@ impl Schema {
         let options = self.keyword(schema, "enum").and_then(Value::as_array);
         let kind = match (options, self.keyword(schema, "type")) {
             (Some(options), _) => options.iter().map(text).collect::<Vec<_>>().join(" | "),
-            (None, Some(Value::Array(types))) => types.iter().map(|it| word(&text(it))).collect::<Vec<_>>().join(" | "),
+            (None, Some(Value::Array(types))) => {
+                types.iter().map(|it| word(&text(it))).collect::<Vec<_>>().join(" | ")
+            }
             (None, Some(single)) => word(&text(single)),
             (None, None) => "anything".to_owned(),
         };
         // An empty mapping as a default only makes room for the defaults inside of it.
-        let default = self.keyword(schema, "default").filter(|default| default.as_object().is_none_or(|it| !it.is_empty()));
+        let default = self
+            .keyword(schema, "default")
+            .filter(|default| default.as_object().is_none_or(|it| !it.is_empty()));
         Field {
             depth,
             name: name.to_owned(),

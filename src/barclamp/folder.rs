@@ -50,14 +50,23 @@ impl Folder {
 
     /// A place in a file of this folder.
     #[must_use]
-    pub fn location(&self, file: impl Into<Utf8PathBuf>, line: Option<u64>, column: Option<u64>) -> Location {
-        Location { folder: self.origin.clone(), file: file.into(), line, column }
+    pub fn location(
+        &self,
+        file: impl Into<Utf8PathBuf>,
+        line: Option<u64>,
+        column: Option<u64>,
+    ) -> Box<Location> {
+        Box::new(Location { folder: self.origin.clone(), file: file.into(), line, column })
     }
 
     /// An error in a file of this folder.
     #[must_use]
     pub fn error(&self, file: &str, line: Option<u64>, message: impl Into<String>) -> BarclampError {
-        BarclampError::Source { location: self.location(file, line, None), message: message.into(), help: None }
+        BarclampError::Source {
+            location: self.location(file, line, None),
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Reads a file as YAML.

@@ -96,12 +96,15 @@ impl GoldenCase {
     #[must_use]
     pub fn differences(&self) -> Vec<(Utf8PathBuf, String)> {
         let paths: BTreeSet<&Utf8PathBuf> = self.expected.keys().chain(self.actual.keys()).collect();
-        let text = |outcome: &GoldenOutcome, path: &Utf8PathBuf| outcome.get(path).cloned().unwrap_or_default();
-        let pairs = paths.into_iter().map(|path| (path, text(&self.expected, path), text(&self.actual, path)));
+        let text =
+            |outcome: &GoldenOutcome, path: &Utf8PathBuf| outcome.get(path).cloned().unwrap_or_default();
+        let pairs =
+            paths.into_iter().map(|path| (path, text(&self.expected, path), text(&self.actual, path)));
         pairs
             .filter(|(path, _, _)| self.expected.get(*path) != self.actual.get(*path))
             .map(|(path, old, new)| {
-                let diff = similar::TextDiff::from_lines(&old, &new).unified_diff().context_radius(2).to_string();
+                let diff =
+                    similar::TextDiff::from_lines(&old, &new).unified_diff().context_radius(2).to_string();
                 (path.clone(), diff)
             })
             .collect()
@@ -123,7 +126,8 @@ pub fn run_golden(registry: &Registry, name: &BarclampName) -> Result<Vec<Golden
         if let Ok(file) = inside.strip_prefix(EXPECTED_FOLDER) {
             expected.insert(file.to_owned(), text.to_owned());
         } else if ![CLUSTER_FILE, ATTRIBUTES_FILE].contains(&inside.as_str()) {
-            let message = format!("a golden test has {CLUSTER_FILE}, {ATTRIBUTES_FILE} and {EXPECTED_FOLDER}/");
+            let message =
+                format!("a golden test has {CLUSTER_FILE}, {ATTRIBUTES_FILE} and {EXPECTED_FOLDER}/");
             return Err(vec![barclamp.folder.error(&format!("{TESTS_FOLDER}/{path}"), None, message)]);
         }
     }
@@ -136,7 +140,11 @@ pub fn run_golden(registry: &Registry, name: &BarclampName) -> Result<Vec<Golden
 }
 
 /// What comes out of a case.
-fn outcome(registry: &Registry, barclamp: &Barclamp, case: &str) -> Result<GoldenOutcome, Vec<BarclampError>> {
+fn outcome(
+    registry: &Registry,
+    barclamp: &Barclamp,
+    case: &str,
+) -> Result<GoldenOutcome, Vec<BarclampError>> {
     let file = |name: &str| format!("{TESTS_FOLDER}/{case}/{name}");
     let written: ClusterFile = barclamp.folder.yaml(&file(CLUSTER_FILE)).map_err(|error| vec![error])?;
     let own: Value = barclamp.folder.yaml_if_any(&file(ATTRIBUTES_FILE)).map_err(|error| vec![error])?;
@@ -178,11 +186,15 @@ fn view_of(written: ClusterFile) -> Result<ClusterView, String> {
     };
     let resources = decode_resources(&written.resources).map_err(words)?;
     let constraints = decode_constraints(&written.constraints, &resources).map_err(words)?;
-    let settings = |map: BTreeMap<String, String>| map.into_iter().map(|(name, text)| (name, Setting::Text(text))).collect();
+    let settings = |map: BTreeMap<String, String>| {
+        map.into_iter().map(|(name, text)| (name, Setting::Text(text))).collect()
+    };
     let nodes: Vec<NodeView> = (1_u32..)
         .zip(written.nodes)
         .map(|(position, node)| NodeView {
-            address: node.address.unwrap_or_else(|| node.links.first().map(ToString::to_string).unwrap_or_default()),
+            address: node
+                .address
+                .unwrap_or_else(|| node.links.first().map(ToString::to_string).unwrap_or_default()),
             name: node.name,
             nodeid: node.nodeid.unwrap_or(position),
             links: node.links,
@@ -255,7 +267,8 @@ fn below(folder: &str, path: &Utf8Path) -> Utf8PathBuf {
 /// A declaration in a few lines: its id, what it says beside a text that is a file of its own, what comes first.
 fn describe(declaration: &Declaration, out: &mut String) {
     let list = |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let nodes = |values: &BTreeSet<NodeName>| values.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
+    let nodes =
+        |values: &BTreeSet<NodeName>| values.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
     let mut lines: Vec<String> = Vec::new();
     match declaration {
         Declaration::Packages(it) => {
@@ -274,7 +287,9 @@ fn describe(declaration: &Declaration, out: &mut String) {
             lines.extend(it.reads.iter().map(|(path, _)| format!("reads: {path}")));
         }
         Declaration::Hosts(it) => {
-            lines.extend(it.entries.iter().map(|entry| format!("entry: {} {}", entry.address, entry.names.join(" "))));
+            lines.extend(
+                it.entries.iter().map(|entry| format!("entry: {} {}", entry.address, entry.names.join(" "))),
+            );
         }
         Declaration::Secret(it) => {
             lines.push(format!("bytes: {}, founder: {}, used by: {}", it.size_bytes, it.founder, it.used_by));

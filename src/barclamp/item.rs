@@ -166,7 +166,12 @@ impl Kind {
     pub fn is_per_node(&self) -> bool {
         matches!(
             self,
-            Self::Packages(_) | Self::File(_) | Self::Unit(_) | Self::Hosts | Self::Module(_) | Self::Sysctl(_)
+            Self::Packages(_)
+                | Self::File(_)
+                | Self::Unit(_)
+                | Self::Hosts
+                | Self::Module(_)
+                | Self::Sysctl(_)
         )
     }
 }
@@ -399,7 +404,11 @@ fn root() -> String {
 pub(super) fn load_items(folder: &Folder) -> Result<Vec<Item>, Vec<BarclampError>> {
     let file: ResourcesFile = folder.yaml_if_any(RESOURCES_FILE).map_err(|error| vec![error])?;
     if file.resources.len() > MAX_ITEMS {
-        return Err(vec![folder.error(RESOURCES_FILE, None, format!("there are more than {MAX_ITEMS} items"))]);
+        return Err(vec![folder.error(
+            RESOURCES_FILE,
+            None,
+            format!("there are more than {MAX_ITEMS} items"),
+        )]);
     }
     let mut items: Vec<Item> = Vec::new();
     let mut errors = Vec::new();
@@ -407,7 +416,11 @@ pub(super) fn load_items(folder: &Folder) -> Result<Vec<Item>, Vec<BarclampError
         let line = written.id.referenced.line();
         match read_item(written) {
             Ok(item) if items.iter().any(|other| other.id == item.id) => {
-                errors.push(folder.error(RESOURCES_FILE, Some(line), format!("there are two items `{}`", item.id)));
+                errors.push(folder.error(
+                    RESOURCES_FILE,
+                    Some(line),
+                    format!("there are two items `{}`", item.id),
+                ));
             }
             Ok(item) => items.push(item),
             Err(message) => errors.push(folder.error(RESOURCES_FILE, Some(line), message)),
@@ -443,14 +456,25 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
         return Err(format!("item `{id}` must be of exactly one kind"));
     };
-    let on = written.on.as_deref().map_or(Ok(On::All), parse_on).map_err(|why| format!("item `{id}`: {why}"))?;
-    let for_each = written.for_each.as_deref().map(parse_for_each).transpose().map_err(|why| format!("item `{id}`: {why}"))?;
+    let on =
+        written.on.as_deref().map_or(Ok(On::All), parse_on).map_err(|why| format!("item `{id}`: {why}"))?;
+    let for_each = written
+        .for_each
+        .as_deref()
+        .map(parse_for_each)
+        .transpose()
+        .map_err(|why| format!("item `{id}`: {why}"))?;
     if written.on.is_some() && !kind.is_per_node() && !matches!(kind, Kind::Secret(_)) {
         return Err(format!("item `{id}`: `{}` is for the cluster as a whole and has no `on`", kind.word()));
     }
     let repeatable = matches!(
         kind,
-        Kind::Packages(_) | Kind::File(_) | Kind::Unit(_) | Kind::Module(_) | Kind::Sysctl(_) | Kind::Cluster(_)
+        Kind::Packages(_)
+            | Kind::File(_)
+            | Kind::Unit(_)
+            | Kind::Module(_)
+            | Kind::Sysctl(_)
+            | Kind::Cluster(_)
     );
     if for_each.is_some() && !repeatable {
         return Err(format!("item `{id}`: `{}` cannot be repeated", kind.word()));

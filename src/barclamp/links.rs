@@ -37,17 +37,34 @@ impl<'a> Links<'a> {
             declared.entry(key).or_default().push((draft.declaration.node(), &draft.declaration));
         }
         let items = all.iter().flat_map(|instance| {
-            instance.barclamp.items.iter().map(|item| ((instance.barclamp.manifest.name.as_str(), item.id.as_str()), item))
+            instance
+                .barclamp
+                .items
+                .iter()
+                .map(|item| ((instance.barclamp.manifest.name.as_str(), item.id.as_str()), item))
         });
-        let data = all.iter().filter(|instance| matches!(instance.item.kind, Kind::Cluster(_) | Kind::Fencing));
+        let data =
+            all.iter().filter(|instance| matches!(instance.item.kind, Kind::Cluster(_) | Kind::Fencing));
         let cib = drafts.iter().find(|draft| matches!(draft.declaration, Declaration::Cib(_)));
-        Self { declared, items: items.collect(), data: data.collect(), cib: cib.map(|draft| draft.declaration.id()), drafts }
+        Self {
+            declared,
+            items: items.collect(),
+            data: data.collect(),
+            cib: cib.map(|draft| draft.declaration.id()),
+            drafts,
+        }
     }
 
     /// What an instance comes after, for a declaration on this node.
     pub(super) fn after(&self, instance: &Instance<'_>, node: Option<&NodeName>) -> BTreeSet<ResourceId> {
         let mut ids = BTreeSet::new();
-        self.collect(instance.barclamp.manifest.name.as_str(), &instance.item.after, node, &mut BTreeSet::new(), &mut ids);
+        self.collect(
+            instance.barclamp.manifest.name.as_str(),
+            &instance.item.after,
+            node,
+            &mut BTreeSet::new(),
+            &mut ids,
+        );
         ids
     }
 
@@ -81,7 +98,9 @@ impl<'a> Links<'a> {
             match here {
                 Some(declared) => ids.extend(matching(declared, node)),
                 // Not declared for this cluster: what it comes after still comes first.
-                None if !matches!(item.kind, Kind::Cluster(_)) => self.collect(owner, &item.after, node, seen, ids),
+                None if !matches!(item.kind, Kind::Cluster(_)) => {
+                    self.collect(owner, &item.after, node, seen, ids)
+                }
                 None => ids.extend(self.cib.cloned()),
             }
         }
@@ -90,15 +109,23 @@ impl<'a> Links<'a> {
     /// The packages on a node that keep a unit stopped while they are installed.
     pub(super) fn holder(&self, unit: &str, node: &NodeName) -> Option<ResourceId> {
         self.drafts.iter().find_map(|draft| match &draft.declaration {
-            Declaration::Packages(it) if &it.node == node && it.keep_stopped.contains(unit) => Some(it.id.clone()),
+            Declaration::Packages(it) if &it.node == node && it.keep_stopped.contains(unit) => {
+                Some(it.id.clone())
+            }
             _ => None,
         })
     }
 
     /// The files of these items on a node.
-    pub(super) fn files(&self, instance: &Instance<'_>, items: &[String], node: &NodeName) -> Vec<(Utf8PathBuf, ResourceId)> {
+    pub(super) fn files(
+        &self,
+        instance: &Instance<'_>,
+        items: &[String],
+        node: &NodeName,
+    ) -> Vec<(Utf8PathBuf, ResourceId)> {
         let barclamp = instance.barclamp.manifest.name.as_str();
-        let declared = items.iter().filter_map(|item| self.declared.get(&(barclamp, item.as_str()))).flatten();
+        let declared =
+            items.iter().filter_map(|item| self.declared.get(&(barclamp, item.as_str()))).flatten();
         declared
             .filter_map(|(_, declaration)| match declaration {
                 Declaration::File(file) if &file.node == node => Some((file.path.clone(), file.id.clone())),
@@ -112,7 +139,11 @@ impl<'a> Links<'a> {
 /// the node.
 fn matching(declared: &Declared<'_>, node: Option<&NodeName>) -> Vec<ResourceId> {
     let ids = |wanted: &dyn Fn(Option<&NodeName>) -> bool| -> Vec<ResourceId> {
-        declared.iter().filter(|(of, _)| wanted(*of)).map(|(_, declaration)| declaration.id().clone()).collect()
+        declared
+            .iter()
+            .filter(|(of, _)| wanted(*of))
+            .map(|(_, declaration)| declaration.id().clone())
+            .collect()
     };
     match node {
         None => ids(&|_| true),

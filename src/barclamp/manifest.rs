@@ -91,8 +91,14 @@ impl Manifest {
             return Err(folder.error(MANIFEST_FILE, line("distros"), "no distribution is supported"));
         }
         let own = manifest.name.as_str();
-        if manifest.requires.contains(own) || manifest.requires.iter().any(|name| manifest.provides.contains(name)) {
-            return Err(folder.error(MANIFEST_FILE, line("requires"), "it requires what it is or provides itself"));
+        if manifest.requires.contains(own)
+            || manifest.requires.iter().any(|name| manifest.provides.contains(name))
+        {
+            return Err(folder.error(
+                MANIFEST_FILE,
+                line("requires"),
+                "it requires what it is or provides itself",
+            ));
         }
         Ok(manifest)
     }

@@ -8,15 +8,15 @@ use super::error::AttributeError;
 /// The step from one version of a schema to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Migration {
+pub(super) struct Migration {
     /// The version that the attributes were written for.
-    pub from: u32,
+    pub(super) from: u32,
     /// Attributes that have another place now, by JSON pointer: old, then new.
     #[serde(default)]
-    pub rename: std::collections::BTreeMap<String, String>,
+    pub(super) rename: std::collections::BTreeMap<String, String>,
     /// Attributes that are gone, by JSON pointer, and what to do instead.
     #[serde(default)]
-    pub removed: std::collections::BTreeMap<String, String>,
+    pub(super) removed: std::collections::BTreeMap<String, String>,
 }
 
 impl Migration {
@@ -34,7 +34,11 @@ impl Migration {
         for (pointer, instead) in &self.removed {
             if value.pointer(pointer).is_some() {
                 let message = format!("`{pointer}` is no longer there");
-                mistakes.push(AttributeError::new("unknown-key", pointer.clone(), message).help(instead.clone()).at_key());
+                mistakes.push(
+                    AttributeError::new("unknown-key", pointer.clone(), message)
+                        .help(instead.clone())
+                        .at_key(),
+                );
             }
         }
     }

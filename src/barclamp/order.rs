@@ -9,7 +9,10 @@ use super::view::ClusterView;
 ///
 /// # Errors
 /// One is not known, cannot be used, lacks what it requires, or does not support a node.
-pub(super) fn in_use<'r>(registry: &'r Registry, view: &ClusterView) -> Result<Vec<&'r Barclamp>, Vec<BarclampError>> {
+pub(super) fn in_use<'r>(
+    registry: &'r Registry,
+    view: &ClusterView,
+) -> Result<Vec<&'r Barclamp>, Vec<BarclampError>> {
     let mut used = Vec::new();
     let mut errors = Vec::new();
     for name in view.barclamps.keys() {
@@ -51,7 +54,8 @@ fn check(
                 name: manifest.name.clone(),
                 requires: requirement.clone(),
                 cluster: view.name.to_string(),
-                help: (!providers.is_empty()).then(|| format!("add `{}` to its `barclamps`", providers.join("` or `"))),
+                help: (!providers.is_empty())
+                    .then(|| format!("add `{}` to its `barclamps`", providers.join("` or `"))),
             });
         }
     }
@@ -73,7 +77,9 @@ fn sorted<'r>(used: &[&'r Barclamp]) -> Result<Vec<&'r Barclamp>, BarclampError>
     while !rest.is_empty() {
         let next = rest.iter().position(|barclamp| {
             barclamp.manifest.requires.iter().all(|requirement| {
-                !rest.iter().any(|other| other.manifest.name != barclamp.manifest.name && other.manifest.satisfies(requirement))
+                !rest.iter().any(|other| {
+                    other.manifest.name != barclamp.manifest.name && other.manifest.satisfies(requirement)
+                })
             })
         });
         match next {

@@ -61,7 +61,8 @@ fn bound(paths: &[(u64, String)]) -> Vec<&str> {
         match word(index) {
             Some("set") => bound.extend(word(index + 1)),
             Some("for") => {
-                let names: Vec<&str> = (index + 1..paths.len()).map_while(word).take_while(|word| *word != "in").collect();
+                let names: Vec<&str> =
+                    (index + 1..paths.len()).map_while(word).take_while(|word| *word != "in").collect();
                 let of_nodes = names == ["node"] && word(index + 3) == Some("nodes");
                 bound.extend(names.into_iter().filter(|_| !of_nodes));
             }
@@ -76,14 +77,20 @@ fn aliases(source: &str) -> Vec<(String, String)> {
     let mut aliases: Vec<(String, String)> = Vec::new();
     for tag in source.split("{%").skip(1).filter_map(|rest| rest.split("%}").next()) {
         let tag = tag.trim_matches(|c: char| c == '-' || c.is_whitespace());
-        let Some((name, value)) = tag.strip_prefix("set ").and_then(|tag| tag.split_once('=')) else { continue };
+        let Some((name, value)) = tag.strip_prefix("set ").and_then(|tag| tag.split_once('=')) else {
+            continue;
+        };
         let (name, value) = (name.trim(), value.trim());
-        let is_path = value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) && !value.is_empty();
+        let is_path =
+            value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')) && !value.is_empty();
         let seen = aliases.iter().position(|(other, _)| other == name);
         match (seen, is_path) {
             (None, true) => {
                 let (root, rest) = value.split_once('.').unwrap_or((value, ""));
-                let target = aliases.iter().find(|(other, _)| other == root).map(|(_, target)| format!("{target}.{rest}"));
+                let target = aliases
+                    .iter()
+                    .find(|(other, _)| other == root)
+                    .map(|(_, target)| format!("{target}.{rest}"));
                 aliases.push((name.to_owned(), target.unwrap_or_else(|| value.to_owned())));
             }
             (Some(index), _) => drop(aliases.remove(index)),
@@ -95,7 +102,8 @@ fn aliases(source: &str) -> Vec<(String, String)> {
 
 fn lost_field(root: &str, known: &[&str], rest: &[&str]) -> Option<String> {
     let field = rest.first()?;
-    (!known.contains(field)).then(|| format!("`{root}` has no `{field}`{}", hint(field, known.iter().copied())))
+    (!known.contains(field))
+        .then(|| format!("`{root}` has no `{field}`{}", hint(field, known.iter().copied())))
 }
 
 fn lost_attribute(schema: &Schema, keys: &[&str]) -> Option<String> {
@@ -106,7 +114,11 @@ fn lost_attribute(schema: &Schema, keys: &[&str]) -> Option<String> {
         match (schema.property(target, key), properties) {
             (Some(next), _) => here = next,
             (None, Some(properties)) => {
-                return Some(format!("there is no attribute `{}`{}", keys.join("."), hint(key, properties.keys().map(String::as_str))));
+                return Some(format!(
+                    "there is no attribute `{}`{}",
+                    keys.join("."),
+                    hint(key, properties.keys().map(String::as_str))
+                ));
             }
             // Not described as a mapping with known keys: only rendering can tell.
             (None, None) => return None,
@@ -152,10 +164,16 @@ fn words(expression: &str, mut found: impl FnMut(usize, &str)) {
     while at < bytes.len() {
         let byte = bytes[at];
         if matches!(byte, b'"' | b'\'' | b'`') {
-            at += 1 + bytes[at + 1..].iter().position(|other| *other == byte).map_or(bytes.len() - at - 1, |length| length + 1);
+            at += 1 + bytes[at + 1..]
+                .iter()
+                .position(|other| *other == byte)
+                .map_or(bytes.len() - at - 1, |length| length + 1);
             before = byte;
         } else if byte.is_ascii_alphabetic() || byte == b'_' {
-            let length = bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+            let length = bytes[at..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+                .count();
             if !matches!(before, b'.' | b'|') {
                 found(at, expression[at..at + length].trim_end_matches('.'));
             }
@@ -178,25 +196,40 @@ mod tests {
         let schema = "version: 1\nattributes: { type: object, properties: { a: { type: object, default: {}, properties: { port: { type: integer } } } } }";
         let files = [("schema.yml".into(), schema.to_owned())].into_iter().collect();
         let schema = Schema::load(&super::super::Folder { origin: String::new(), files }).unwrap();
-        lost_paths(source, &schema).into_iter().map(|lost| format!("{}: {}", lost.line, lost.message)).collect()
+        lost_paths(source, &schema)
+            .into_iter()
+            .map(|lost| format!("{}: {}", lost.line, lost.message))
+            .collect()
     }
 
     #[test]
     fn follows_names_that_stand_for_attributes() {
-        assert_eq!(lost("{% set x = attributes.a %}\n{{ x.prot }}"), ["2: there is no attribute `a.prot`; did you mean `port`?"]);
+        assert_eq!(
+            lost("{% set x = attributes.a %}\n{{ x.prot }}"),
+            ["2: there is no attribute `a.prot`; did you mean `port`?"]
+        );
         assert!(lost("{% set x = attributes.a %}{{ x.port }}{{ attributes.a.port }}").is_empty());
     }
 
     #[test]
     fn a_name_of_the_templates_own_hides_the_common_one() {
         assert!(lost("{% for node in roles.x %}{{ node.anything }}{% endfor %}").is_empty());
-        assert_eq!(lost("{% for node in nodes %}{{ node.nam }}{% endfor %}"), ["1: `node` has no `nam`; did you mean `name`?"]);
+        assert_eq!(
+            lost("{% for node in nodes %}{{ node.nam }}{% endfor %}"),
+            ["1: `node` has no `nam`; did you mean `name`?"]
+        );
     }
 
     #[test]
     fn finds_paths_in_tags_only() {
-        let source = "a.b {{ node.name }}\n{% if attributes.x.y == \"node.z\" %}{# node.q #}{{ v | attributes.not }}";
-        let expected = vec![(1, "node.name".to_owned()), (2, "if".to_owned()), (2, "attributes.x.y".to_owned()), (2, "v".to_owned())];
+        let source =
+            "a.b {{ node.name }}\n{% if attributes.x.y == \"node.z\" %}{# node.q #}{{ v | attributes.not }}";
+        let expected = vec![
+            (1, "node.name".to_owned()),
+            (2, "if".to_owned()),
+            (2, "attributes.x.y".to_owned()),
+            (2, "v".to_owned()),
+        ];
         assert_eq!(paths(source), expected);
     }
 }

@@ -63,7 +63,8 @@ impl Registry {
                     barclamps.insert(barclamp.manifest.name.clone(), barclamp);
                 }
                 Ok(barclamp) => {
-                    let message = format!("`name: {}` is not the name of its folder, `{name}`", barclamp.manifest.name);
+                    let message =
+                        format!("`name: {}` is not the name of its folder, `{name}`", barclamp.manifest.name);
                     errors.push(barclamp.folder.error(MANIFEST_FILE, None, message));
                 }
                 Err(more) => errors.extend(more),
@@ -88,10 +89,18 @@ impl Registry {
             for item in &barclamp.items {
                 for reference in &item.after {
                     let Some(other) = &reference.barclamp else { continue };
-                    let found = self.barclamps.get(other.as_str()).and_then(|other| other.item(&reference.item));
+                    let found =
+                        self.barclamps.get(other.as_str()).and_then(|other| other.item(&reference.item));
                     if found.is_none() {
-                        let message = format!("item `{}`: `after`: barclamp `{other}` has no item `{}`", item.id, reference.item);
-                        errors.push(barclamp.folder.error(super::item::RESOURCES_FILE, Some(item.line), message));
+                        let message = format!(
+                            "item `{}`: `after`: barclamp `{other}` has no item `{}`",
+                            item.id, reference.item
+                        );
+                        errors.push(barclamp.folder.error(
+                            super::item::RESOURCES_FILE,
+                            Some(item.line),
+                            message,
+                        ));
                     }
                 }
             }
@@ -123,7 +132,12 @@ impl Registry {
     ///
     /// # Errors
     /// The barclamp cannot be used, or every mistake in the attributes; `pointer` of each is relative to `place`.
-    pub fn resolve(&self, name: &BarclampName, attributes: &Value, place: &str) -> Result<Attributes, Vec<BarclampError>> {
+    pub fn resolve(
+        &self,
+        name: &BarclampName,
+        attributes: &Value,
+        place: &str,
+    ) -> Result<Attributes, Vec<BarclampError>> {
         let barclamp = self.get(name.as_str()).map_err(|error| vec![error])?;
         if let Some(reason) = &barclamp.manifest.unusable {
             return Err(vec![BarclampError::Unusable { name: name.clone(), reason: reason.clone() }]);
@@ -138,7 +152,10 @@ pub(super) fn shared_templates() -> Result<Folder, Vec<BarclampError>> {
     let mut files = BTreeMap::new();
     for path in EmbeddedTemplates::iter().filter(|path| !path.starts_with("lab/")) {
         if let Some(file) = EmbeddedTemplates::get(&path) {
-            files.insert(Utf8PathBuf::from(path.as_ref()), text(&path, file.data.as_ref()).map_err(|error| vec![error])?);
+            files.insert(
+                Utf8PathBuf::from(path.as_ref()),
+                text(&path, file.data.as_ref()).map_err(|error| vec![error])?,
+            );
         }
     }
     Ok(Folder { origin: "embedded:templates".to_owned(), files })
@@ -163,7 +180,10 @@ fn embedded_folders() -> Result<BTreeMap<String, Folder>, BarclampError> {
 
 /// The barclamps at a path: itself, or the folders in it.
 fn folders_at(path: &Utf8Path) -> Result<Vec<Folder>, BarclampError> {
-    let unreadable = |why: &dyn std::fmt::Display| BarclampError::Unreadable { path: path.to_owned(), why: why.to_string() };
+    let unreadable = |why: &dyn std::fmt::Display| BarclampError::Unreadable {
+        path: path.to_owned(),
+        why: why.to_string(),
+    };
     // Its name is that of the folder, also when it was given as `.`.
     let path = &path.canonicalize_utf8().map_err(|error| unreadable(&error))?;
     if path.join(MANIFEST_FILE).exists() {

@@ -71,14 +71,8 @@ nodes:
 ",
     ),
     ("tests/default/attributes.yml", "greeting: Hello\n"),
-    (
-        "tests/default/expected/alpha/etc/motd.d/NAME",
-        "Hello to alpha, a node of lab.\n",
-    ),
-    (
-        "tests/default/expected/beta/etc/motd.d/NAME",
-        "Hello to beta, a node of lab.\n",
-    ),
+    ("tests/default/expected/alpha/etc/motd.d/NAME", "Hello to alpha, a node of lab.\n"),
+    ("tests/default/expected/beta/etc/motd.d/NAME", "Hello to beta, a node of lab.\n"),
     (
         "tests/default/expected/declarations.txt",
         r"file:/etc/motd.d/NAME@alpha

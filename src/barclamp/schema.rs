@@ -24,10 +24,40 @@ const MAX_DEPTH: usize = 32;
 
 /// Keywords of JSON Schema that describe a value.
 const KEYWORDS: &[&str] = &[
-    "additionalProperties", "allOf", "anyOf", "const", "default", "dependentRequired", "description", "enum", "examples",
-    "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maxProperties", "maximum",
-    "minItems", "minLength", "minProperties", "minimum", "multipleOf", "not", "oneOf", "pattern", "properties",
-    "propertyNames", "required", "secret", "title", "type", "uniqueItems", "$ref", "$defs",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "default",
+    "dependentRequired",
+    "description",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "properties",
+    "propertyNames",
+    "required",
+    "secret",
+    "title",
+    "type",
+    "uniqueItems",
+    "$ref",
+    "$defs",
 ];
 /// Keywords whose schemas judge the same value once more: a default or a secret in them would have no place.
 const ALTERNATIVES: &[&str] = &["allOf", "anyOf", "oneOf", "not"];
@@ -91,14 +121,21 @@ impl Schema {
         let file: SchemaFile = if folder.text(SCHEMA_FILE).is_some() {
             folder.yaml(SCHEMA_FILE)?
         } else {
-            SchemaFile { version: 1, attributes: serde_json::json!({ "type": "object" }), migrations: Vec::new() }
+            SchemaFile {
+                version: 1,
+                attributes: serde_json::json!({ "type": "object" }),
+                migrations: Vec::new(),
+            }
         };
         let error = |message: String| folder.error(SCHEMA_FILE, None, message);
         if file.attributes.get("type").and_then(Value::as_str) != Some("object") {
             return Err(error("`attributes` must describe an object: `type: object`".to_owned()));
         }
         if let Some(migration) = file.migrations.iter().find(|migration| migration.from >= file.version) {
-            return Err(error(format!("there is a migration from version {}, but this is {}", migration.from, file.version)));
+            return Err(error(format!(
+                "there is a migration from version {}, but this is {}",
+                migration.from, file.version
+            )));
         }
         let mut strict = file.attributes.clone();
         prepare(&mut strict, "/attributes", 0, false).map_err(&error)?;
@@ -107,7 +144,12 @@ impl Schema {
             return Err(error(format!("the attribute `{VERSION_KEY}` is reserved for the schema's version")));
         }
         let validator = jsonschema::validator_for(&strict).map_err(|problem| error(format!("{problem}")))?;
-        let schema = Self { version: file.version, attributes: file.attributes, migrations: file.migrations, validator };
+        let schema = Self {
+            version: file.version,
+            attributes: file.attributes,
+            migrations: file.migrations,
+            validator,
+        };
         schema.check_defaults().map_err(error)?;
         Ok(schema)
     }
@@ -116,9 +158,10 @@ impl Schema {
     fn check_defaults(&self) -> Result<(), String> {
         let mut value = Value::Object(Map::new());
         self.fill(&self.attributes, &mut value, 0);
-        let mistakes = self.validator.iter_errors(&value).filter(|error| {
-            !matches!(error.kind(), jsonschema::error::ValidationErrorKind::Required { .. })
-        });
+        let mistakes = self
+            .validator
+            .iter_errors(&value)
+            .filter(|error| !matches!(error.kind(), jsonschema::error::ValidationErrorKind::Required { .. }));
         match mistakes.into_iter().next() {
             None => Ok(()),
             Some(error) => Err(format!("the default of {} is not valid: {error}", error.instance_path())),
@@ -155,21 +198,32 @@ impl Schema {
 
     /// Brings attributes that were written for an older version of the schema up to this one.
     fn upgrade(&self, value: &mut Value, mistakes: &mut Vec<AttributeError>) {
-        let Some(written_for) = value.as_object_mut().and_then(|object| object.shift_remove(VERSION_KEY)) else { return };
+        let Some(written_for) = value.as_object_mut().and_then(|object| object.shift_remove(VERSION_KEY))
+        else {
+            return;
+        };
         let pointer = format!("/{VERSION_KEY}");
         match written_for.as_u64().and_then(|version| u32::try_from(version).ok()) {
             Some(version) if version >= 1 && version <= self.version => {
-                let mut steps: Vec<&Migration> = self.migrations.iter().filter(|step| step.from >= version).collect();
+                let mut steps: Vec<&Migration> =
+                    self.migrations.iter().filter(|step| step.from >= version).collect();
                 steps.sort_by_key(|step| step.from);
                 for step in steps {
                     step.apply(value, mistakes);
                 }
             }
             Some(version) => {
-                let message = format!("these attributes are for version {version} of the schema; this hactl knows {}", self.version);
+                let message = format!(
+                    "these attributes are for version {version} of the schema; this hactl knows {}",
+                    self.version
+                );
                 mistakes.push(AttributeError::new("bad-value", pointer, message).help("use a newer hactl"));
             }
-            None => mistakes.push(AttributeError::new("bad-value", pointer, "the schema's version must be a whole number")),
+            None => mistakes.push(AttributeError::new(
+                "bad-value",
+                pointer,
+                "the schema's version must be a whole number",
+            )),
         }
     }
 
@@ -225,7 +279,8 @@ impl Schema {
         let schema = self.target(schema);
         match value {
             Value::Object(object) => {
-                for (key, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                for (key, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+                {
                     let default = self.keyword(schema, "default");
                     if let (false, Some(default)) = (object.contains_key(key), default) {
                         object.insert(key.clone(), default.clone());
@@ -266,7 +321,11 @@ impl SecretWalk<'_> {
         if let Value::String(text) = value
             && secrets::has_marker(text)
         {
-            self.mistakes.push(AttributeError::new("bad-value", pointer, "the text has a character that cannot be used"));
+            self.mistakes.push(AttributeError::new(
+                "bad-value",
+                pointer,
+                "the text has a character that cannot be used",
+            ));
             return;
         }
         let secrecy = secrecy(schema);
@@ -276,7 +335,11 @@ impl SecretWalk<'_> {
                 *value = Value::String(secrets::marker(&name));
                 self.secrets.push(SecretUse { name, reference });
             } else if secrecy == Secrecy::Required || value.is_object() {
-                let message = if value.is_object() { "this is not a reference to a secret" } else { "a secret must not be written here" };
+                let message = if value.is_object() {
+                    "this is not a reference to a secret"
+                } else {
+                    "a secret must not be written here"
+                };
                 let help = "write where it comes from: `{ env: NAME }`, `{ file: PATH }` or `{ command: [PROGRAM, ARG] }`";
                 self.mistakes.push(AttributeError::new("secret", pointer, message).help(help));
             }
@@ -349,7 +412,9 @@ fn prepare(schema: &mut Value, at: &str, depth: usize, alternative: bool) -> Res
                     prepare(schema, &format!("{at}/{name}"), depth + 1, alternative)?;
                 }
             }
-            ("items" | "additionalProperties" | "propertyNames", schema) => prepare(schema, &at, depth + 1, alternative)?,
+            ("items" | "additionalProperties" | "propertyNames", schema) => {
+                prepare(schema, &at, depth + 1, alternative)?
+            }
             ("not", schema) => prepare(schema, &at, depth + 1, true)?,
             ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
                 for schema in schemas {

@@ -82,7 +82,11 @@ impl Templates {
             let mut alone = Tera::default();
             filters(&mut alone);
             if let Err(error) = alone.add_raw_template(INLINE, text) {
-                return Err(folder.error(RESOURCES_FILE, Some(*line), format!("`{text}`: {}", words(&error).1)));
+                return Err(folder.error(
+                    RESOURCES_FILE,
+                    Some(*line),
+                    format!("`{text}`: {}", words(&error).1),
+                ));
             }
         }
         tera.add_raw_templates(all).map_err(|error| {
@@ -129,7 +133,11 @@ impl Templates {
     /// # Errors
     /// As [`Self::render`].
     pub fn render_text(&self, text: &str, context: &Context) -> Result<String, RenderError> {
-        if is_template(text) { self.render_named(&Self::inline_name(text), context) } else { Ok(text.to_owned()) }
+        if is_template(text) {
+            self.render_named(&Self::inline_name(text), context)
+        } else {
+            Ok(text.to_owned())
+        }
     }
 
     /// Whether the condition of a declaration holds.
@@ -256,7 +264,8 @@ mod tests {
 
     fn render(template: &str, context: &Value) -> Result<String, RenderError> {
         let folder = folder(&[("templates/a.tera", template), ("templates/b.xml.tera", template)]);
-        let templates = Templates::load(&folder, &Folder { origin: String::new(), files: BTreeMap::new() }, &[]).unwrap();
+        let templates =
+            Templates::load(&folder, &Folder { origin: String::new(), files: BTreeMap::new() }, &[]).unwrap();
         templates.render("a", &Context::from_serialize(context).unwrap())
     }
 
@@ -294,6 +303,9 @@ mod tests {
     #[test]
     fn maps_keep_their_order() {
         let context = serde_json::json!({ "m": { "z": 1, "a": 2, "k": 3 } });
-        assert_eq!(render("{% for k, v in m %}{{ k }}={{ v }} {% endfor %}", &context).unwrap(), "z=1 a=2 k=3 ");
+        assert_eq!(
+            render("{% for k, v in m %}{{ k }}={{ v }} {% endfor %}", &context).unwrap(),
+            "z=1 a=2 k=3 "
+        );
     }
 }

@@ -26,7 +26,7 @@ use super::merge::{Merge, arrange};
 use super::model::{Cib, Section};
 use super::patch::CibPatch;
 use super::secret::Reveal;
-use super::units::{DesiredError, check_desired, is_unit_section, tag_refs};
+use super::units::{DesiredError, Ids, check_desired, is_unit_section, tag_refs};
 use super::xml::{Element, Node};
 
 /// The id of the tag that remembers what hactl made.
@@ -130,7 +130,7 @@ pub fn diff(
 ) -> Result<CibDiff, DesiredError> {
     check_desired(desired, &ownership.tag)?;
     let owned = live.object(Section::Tags, &ownership.tag).map(tag_refs).unwrap_or_default();
-    let mut target = live.clone();
+    let mut target = live.skeleton();
     let mut merge = Merge::new(ownership, &owned, reveal);
     for section in Section::ALL {
         let wanted = desired.section(section);
@@ -150,8 +150,9 @@ pub fn diff(
         };
         put_section(&mut target, section, present, before, merged);
     }
-    merge.id_conflicts(live, &target, desired);
-    merge.dangling(live, &target);
+    let after = Ids::of(&target);
+    merge.id_conflicts(live, desired, &after);
+    merge.dangling(live, &target, &after);
     let kept = merge.ours.clone();
     remember(&mut target, live, &ownership.tag, &kept);
     let Merge { mut changes, mut foreign, mut conflicts, mut deferred, .. } = merge;

@@ -38,7 +38,8 @@ pub fn intent_digest(cib: &Cib) -> Digest {
 fn properties(set: &Element) -> String {
     let mut set = set.clone();
     set.children.retain(|node| {
-        node.as_element().is_none_or(|pair| !pair.attr("name").is_some_and(|name| OWN_PROPERTIES.contains(&name)))
+        node.as_element()
+            .is_none_or(|pair| !pair.attr("name").is_some_and(|name| OWN_PROPERTIES.contains(&name)))
     });
     if set.elements().next().is_none() { String::new() } else { set.render() }
 }

@@ -3,14 +3,14 @@
 //! In: a section live and desired, and who owns what. Out: the section as it will be, with the changes, foreign
 //! objects and conflicts noted on the way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::between::same_attrs;
 use super::change::{ChangeKind, ObjectChange, ObjectRef, fields_of_difference};
 use super::diff::{Conflict, ConflictReason, Ownership};
 use super::model::{Cib, Section};
 use super::secret::{Reveal, has_marker, same_value};
-use super::units::{ids, is_shared_set};
+use super::units::{Ids, is_shared_set};
 use super::xml::{Element, Node};
 
 /// Cluster properties that Pacemaker writes itself.
@@ -64,7 +64,7 @@ impl<'a> Merge<'a> {
     /// A section whose children are objects.
     pub(super) fn units(&mut self, section: Section, live: &Element, desired: &Element) -> Element {
         let mut wanted = by_id(desired);
-        let mut merged = Element { children: Vec::new(), ..live.clone() };
+        let mut merged = live.bare();
         for node in &live.children {
             let Node::Element(object) = node else {
                 merged.children.push(node.clone());
@@ -133,7 +133,7 @@ impl<'a> Merge<'a> {
     /// A section (or node) whose children are sets of nvpairs.
     pub(super) fn sets(&mut self, section: Section, live: &Element, desired: &Element) -> Element {
         let mut wanted = by_id(desired);
-        let mut merged = Element { children: Vec::new(), ..live.clone() };
+        let mut merged = live.bare();
         for node in &live.children {
             let Node::Element(set) = node else {
                 merged.children.push(node.clone());
@@ -163,7 +163,7 @@ impl<'a> Merge<'a> {
         for set in desired.elements().filter(|set| set.id().is_some_and(|id| wanted.contains_key(id))) {
             if is_shared_set(set) {
                 self.ours.extend(set.id().map(str::to_owned));
-                let empty = Element { children: Vec::new(), ..set.clone() };
+                let empty = set.bare();
                 merged.children.push(Node::Element(self.pairs(section, &empty, set)));
             } else {
                 self.add(section, set);
@@ -176,7 +176,7 @@ impl<'a> Merge<'a> {
     /// A shared set: every nvpair has an owner of its own.
     fn pairs(&mut self, section: Section, live: &Element, desired: &Element) -> Element {
         let mut wanted = by_id(desired);
-        let mut merged = Element { children: Vec::new(), ..live.clone() };
+        let mut merged = live.bare();
         let mut foreign_names: BTreeMap<&str, &Element> = BTreeMap::new();
         for node in &live.children {
             let Node::Element(pair) = node else {
@@ -224,7 +224,7 @@ impl<'a> Merge<'a> {
 
     /// Nodes are Pacemaker's; of what is in them, each nvpair has its owner. A node is found by its name or its id.
     pub(super) fn nodes(&mut self, live: &Element, desired: &Element) -> Element {
-        let mut merged = Element { children: Vec::new(), ..live.clone() };
+        let mut merged = live.bare();
         let same = |a: &Element, b: &Element| match (a.attr("uname"), b.attr("uname")) {
             (Some(a), Some(b)) => a == b,
             _ => a.id() == b.id(),
@@ -250,41 +250,32 @@ impl<'a> Merge<'a> {
     }
 
     /// References that would lead nowhere in the result and do not already.
-    pub(super) fn dangling(&mut self, live: &Cib, target: &Cib) {
-        let (before, _) = ids(live);
-        let (after, _) = ids(target);
+    pub(super) fn dangling(&mut self, live: &Cib, target: &Cib, after: &Ids<'_>) {
         for section in [Section::Resources, Section::Constraints, Section::Acls] {
-            let already = |unit: &Element, id: &str| {
-                let object = unit.id().and_then(|id| live.object(section, id));
-                !before.contains_key(id)
-                    && object.is_some_and(|object| references(object).any(|found| found == id))
-            };
             for unit in target.section(section).into_iter().flat_map(Element::elements) {
-                let lost = references(unit).find(|id| !after.contains_key(id) && !already(unit, id));
-                if let Some(id) = lost {
-                    let why =
-                        ConflictReason::Dangling { id: id.to_owned(), removed: before.contains_key(id) };
-                    self.conflicts.push(Conflict { object: ObjectRef::of(section, unit), why });
+                let Some(id) = references(unit).find(|id| !after.units.contains_key(id)) else { continue };
+                let object = ObjectRef::of(section, unit);
+                let removed = Ids::of(live).units.contains_key(id);
+                let before = live.object(section, &object.id);
+                let already = before.is_some_and(|before| references(before).any(|found| found == id));
+                if removed || !already {
+                    let why = ConflictReason::Dangling { id: id.to_owned(), removed };
+                    self.conflicts.push(Conflict { object, why });
                 }
             }
         }
     }
 
     /// Ids that would be used twice in the result.
-    pub(super) fn id_conflicts(&mut self, live: &Cib, target: &Cib, desired: &Cib) {
-        let (_, twice) = ids(target);
-        if twice.is_empty() {
+    pub(super) fn id_conflicts(&mut self, live: &Cib, desired: &Cib, after: &Ids<'_>) {
+        if after.twice.is_empty() {
             return;
         }
-        let (before, already_twice) = ids(live);
-        let (wanted, _) = ids(desired);
-        for (id, _) in twice {
-            if already_twice.iter().any(|(known, _)| *known == id) {
-                continue;
-            }
-            if let (Some(object), Some(by)) = (wanted.get(id), before.get(id)) {
-                let why = ConflictReason::IdTaken { id: id.to_owned(), by: by.clone() };
-                self.conflicts.push(Conflict { object: object.clone(), why });
+        let (before, wanted) = (Ids::of(live), Ids::of(desired));
+        for id in after.twice.iter().filter(|id| !before.twice.contains(id)) {
+            if let (Some(object), Some(by)) = (wanted.unit(id), before.unit(id)) {
+                let why = ConflictReason::IdTaken { id: (*id).to_owned(), by };
+                self.conflicts.push(Conflict { object, why });
             }
         }
     }
@@ -301,7 +292,7 @@ fn references(unit: &Element) -> impl Iterator<Item = &str> {
     })
 }
 
-fn by_id(parent: &Element) -> BTreeMap<&str, &Element> {
+fn by_id(parent: &Element) -> HashMap<&str, &Element> {
     parent.elements().filter_map(|element| Some((element.id()?, element))).collect()
 }
 

@@ -218,6 +218,24 @@ impl Cib {
         }
     }
 
+    /// A copy in which the known sections are there but empty.
+    pub(super) fn skeleton(&self) -> Self {
+        let is_section = |element: &Element| Section::from_name(&element.name).is_some();
+        let copy_section = |node: &Node| match node {
+            Node::Element(element) if is_section(element) => Node::Element(element.bare()),
+            other => other.clone(),
+        };
+        let copy = |node: &Node| match node {
+            Node::Element(element) if element.name == "configuration" => {
+                let children = element.children.iter().map(copy_section).collect();
+                Node::Element(Element { children, ..element.bare() })
+            }
+            other => other.clone(),
+        };
+        let children = self.root.children.iter().map(copy).collect();
+        Self { root: Element { children, ..self.root.bare() } }
+    }
+
     pub(super) fn remove_section(&mut self, section: Section) {
         let is_other = |node: &Node| node.as_element().is_none_or(|element| element.name != section.as_str());
         self.configuration_mut().children.retain(is_other);
@@ -270,6 +288,14 @@ impl Cib {
             if has_marker(value) { revealed(value, reveal).map(Some) } else { Ok(None) }
         })?;
         Ok(root.render())
+    }
+
+    /// The same CIB without what happens at the moment: the configuration alone.
+    #[must_use]
+    pub fn without_status(&self) -> Self {
+        let mut cib = self.clone();
+        cib.root.children.retain(|node| node.as_element().is_none_or(|element| element.name != "status"));
+        cib
     }
 
     /// The document for people: indented, values of secrets masked.

@@ -389,9 +389,11 @@ impl Arena {
                 self.slots.push(Slot { node: node.clone(), children: Vec::new(), parent: None });
             }
             Node::Element(element) => {
-                let bare = Element { children: Vec::new(), ..Element::new(&element.name) };
-                let bare = Element { attrs: element.attrs.clone(), ..bare };
-                self.slots.push(Slot { node: Node::Element(bare), children: Vec::new(), parent: None });
+                self.slots.push(Slot {
+                    node: Node::Element(element.bare()),
+                    children: Vec::new(),
+                    parent: None,
+                });
                 for child in &element.children {
                     let child = self.add(child);
                     self.slots[child].parent = Some(index);

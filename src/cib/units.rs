@@ -1,6 +1,6 @@
 //! What the units of ownership are, and what a desired state must be like.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::change::ObjectRef;
 use super::model::{Cib, Section};
@@ -78,30 +78,39 @@ fn is_reference(element: &Element) -> bool {
     matches!(element.name.as_str(), "obj_ref" | "resource_ref" | "role" | "acl_target" | "node")
 }
 
-/// All ids of a configuration, each with the unit (or section child) that it is in. The second value: ids that occur
-/// more than once.
-pub(super) fn ids(cib: &Cib) -> (BTreeMap<&str, ObjectRef>, Vec<(&str, ObjectRef)>) {
-    let mut all = BTreeMap::new();
-    let mut twice = Vec::new();
-    for section in Section::ALL {
-        for unit in cib.section(section).into_iter().flat_map(Element::elements) {
-            for element in unit.walk().filter(|element| !is_reference(element)) {
-                let Some(id) = element.id() else { continue };
-                let unit = ObjectRef::of(section, unit);
-                if all.contains_key(id) {
-                    twice.push((id, unit));
-                } else {
-                    all.insert(id, unit);
+/// Where each id of a configuration stands.
+pub(super) struct Ids<'a> {
+    /// By id: the section, and the unit (or child of the section) that it is in.
+    pub(super) units: HashMap<&'a str, (Section, &'a Element)>,
+    /// Ids that occur more than once.
+    pub(super) twice: Vec<&'a str>,
+}
+
+impl<'a> Ids<'a> {
+    pub(super) fn of(cib: &'a Cib) -> Self {
+        let mut found = Self { units: HashMap::new(), twice: Vec::new() };
+        for section in Section::ALL {
+            for unit in cib.section(section).into_iter().flat_map(Element::elements) {
+                for element in unit.walk().filter(|element| !is_reference(element)) {
+                    if let Some(id) = element.id()
+                        && found.units.insert(id, (section, unit)).is_some()
+                    {
+                        found.twice.push(id);
+                    }
                 }
             }
         }
+        found
     }
-    (all, twice)
+
+    /// The unit that an id is in.
+    pub(super) fn unit(&self, id: &str) -> Option<ObjectRef> {
+        self.units.get(id).map(|(section, unit)| ObjectRef::of(*section, unit))
+    }
 }
 
 pub(super) fn check_desired(desired: &Cib, tag: &str) -> Result<(), DesiredError> {
-    let (_, twice) = ids(desired);
-    if let Some((id, _)) = twice.first() {
+    if let Some(id) = Ids::of(desired).twice.first() {
         return Err(DesiredError::DuplicateId { id: (*id).to_owned() });
     }
     for section in Section::ALL {

@@ -159,6 +159,11 @@ impl Element {
         })
     }
 
+    /// The element without its children.
+    pub(super) fn bare(&self) -> Self {
+        Self { name: self.name.clone(), attrs: self.attrs.clone(), children: Vec::new() }
+    }
+
     /// Replaces attribute values: `each` gets the name of the parameter that a value belongs to (empty for attributes
     /// that are not the value of an nvpair) and the value, and returns the new value, if it is to be another.
     pub(super) fn map_values<E>(

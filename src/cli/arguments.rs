@@ -7,6 +7,7 @@ use super::apply::ApplyArgs;
 use super::barclamp::BarclampArgs;
 use super::completions::CompletionsArgs;
 use super::destroy::DestroyArgs;
+use super::discover::DiscoverArgs;
 use super::drift::DriftArgs;
 use super::init::InitArgs;
 use super::lab::LabArgs;
@@ -61,6 +62,8 @@ pub enum Verb {
     Init(InitArgs),
     /// Check the inventory without contacting a node; every mistake is told at once
     Validate(ValidateArgs),
+    /// Show what is on the nodes: systems, links, block devices, software, clusters; changes nothing
+    Discover(DiscoverArgs),
     /// Show what would change, in order, and what that disturbs; changes nothing
     Plan(PlanArgs),
     /// Make the nodes what the inventory says

@@ -98,9 +98,17 @@ fn list(registry: &Registry, json: bool, console: &Console) -> Result<ExitCode, 
     let mut text = String::new();
     for barclamp in registry.iter() {
         let manifest = &barclamp.manifest;
-        let unusable = manifest.unusable.as_ref().map(|reason| format!(" (cannot be used: {reason})")).unwrap_or_default();
+        let unusable = manifest
+            .unusable
+            .as_ref()
+            .map(|reason| format!(" (cannot be used: {reason})"))
+            .unwrap_or_default();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{:names$}  {:versions$}  {}{unusable}", manifest.name, manifest.version, manifest.summary);
+        let _ = writeln!(
+            text,
+            "{:names$}  {:versions$}  {}{unusable}",
+            manifest.name, manifest.version, manifest.summary
+        );
     }
     console.result(&text)?;
     Ok(ExitCode::Done)
@@ -127,7 +135,9 @@ fn described(barclamp: &Barclamp) -> String {
     let manifest = &barclamp.manifest;
     let mut out = format!("{} {}: {}\n", manifest.name, manifest.version, manifest.summary);
     let distros: Vec<&str> = manifest.distros.iter().map(|distro| distro.pretty()).collect();
-    let words = |set: &std::collections::BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let words = |set: &std::collections::BTreeSet<String>| {
+        set.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
     let mut line = |what: &str, text: &str| {
         if !text.is_empty() {
             let _ = writeln!(out, "{what:<10} {text}");
@@ -178,7 +188,8 @@ fn described(barclamp: &Barclamp) -> String {
 }
 
 fn new(name: &str, parent: &Utf8Path, console: &Console) -> Result<ExitCode, CommandError> {
-    let name = BarclampName::new(name).map_err(|error| CommandError::new(ExitCode::Usage, error.to_string()))?;
+    let name =
+        BarclampName::new(name).map_err(|error| CommandError::new(ExitCode::Usage, error.to_string()))?;
     let folder = parent.join(name.as_str());
     if folder.exists() {
         let problem = format!("{folder} is there already");
@@ -188,12 +199,15 @@ fn new(name: &str, parent: &Utf8Path, console: &Console) -> Result<ExitCode, Com
         write(&folder.join(path), &text)?;
     }
     console.result(&format!("{folder}\n"))?;
-    console.say(&format!("test it with `hactl barclamp test {folder}`, use it with `--barclamp-path {folder}`\n"));
+    console.say(&format!(
+        "test it with `hactl barclamp test {folder}`, use it with `--barclamp-path {folder}`\n"
+    ));
     Ok(ExitCode::Done)
 }
 
 fn write(path: &Utf8Path, text: &str) -> Result<(), CommandError> {
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
+    let written =
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
     written.map_err(|error| CommandError::local(&format!("cannot write {path}"), &error))
 }
 
@@ -218,9 +232,16 @@ fn test(
             }
             for case in &cases {
                 let ok = case.passed();
-                if ok { passed += 1 } else { failed += 1 }
+                if ok {
+                    passed += 1
+                } else {
+                    failed += 1
+                }
                 if update && !ok {
-                    replace_expected(&Utf8Path::new(&barclamp.folder.origin).join(TESTS_FOLDER).join(&case.name), case)?;
+                    replace_expected(
+                        &Utf8Path::new(&barclamp.folder.origin).join(TESTS_FOLDER).join(&case.name),
+                        case,
+                    )?;
                 }
                 console.result(&verdict(barclamp, case, update))?;
             }
@@ -253,7 +274,8 @@ fn replace_expected(folder: &Utf8Path, case: &GoldenCase) -> Result<(), CommandE
     let expected = folder.join(EXPECTED_FOLDER);
     for path in case.expected.keys().filter(|path| !case.actual.contains_key(*path)) {
         let path = expected.join(path);
-        std::fs::remove_file(&path).map_err(|error| CommandError::local(&format!("cannot remove {path}"), &error))?;
+        std::fs::remove_file(&path)
+            .map_err(|error| CommandError::local(&format!("cannot remove {path}"), &error))?;
     }
     case.actual.iter().try_for_each(|(path, text)| write(&expected.join(path), text))
 }

@@ -1,42 +1,47 @@
 //! `hactl discover`: looks at the nodes and tells what is there. Changes nothing.
 //!
-//! In: a fleet. Out: tables for a person, or one JSON document with a version; never a secret.
+//! Out: tables for a person, or one JSON document with a version; never a secret. A node that could not be asked is
+//! part of the result, and of the exit code.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{CommandError, Console, ExitCode};
-use crate::discovery::{self, ClusterFindings, Findings, NodeReport, Report};
+use super::InventoryArgs;
+use super::nodes::NodeArgs;
+use super::opened::Opened;
+use super::{CommandError, Console, ExitCode, GlobalArgs};
+use crate::discovery::{ClusterFindings, Findings, NodeReport, Report};
 use crate::facts::{Fact, FleetFacts, PackageState, UnitState};
-use crate::names::NodeName;
-use crate::transport::{Fleet, TransportError};
 use crate::ui::{Columns, Theme, Tone, cell, facts_table, size};
 
 /// What stands where something could not be learned.
 const UNKNOWN: &str = "unknown";
 
-/// How to discover.
-#[derive(Debug, Clone, Copy)]
-pub struct DiscoverOptions {
-    /// Nodes that are asked at the same time.
-    pub parallel: usize,
-    /// Whether to write JSON.
-    pub json: bool,
+/// Arguments of `hactl discover`.
+#[derive(Debug, clap::Args)]
+pub struct DiscoverArgs {
+    /// Print everything that was learned as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    inventory: InventoryArgs,
+    #[command(flatten)]
+    nodes: NodeArgs,
 }
 
-/// Asks every node of the fleet, and writes what was found to stdout. Nodes that could not be reached are part of
-/// the result, and of the exit code.
+/// Looks and tells.
 ///
 /// # Errors
-/// stdout cannot be written.
-pub async fn run(
-    fleet: &Fleet,
-    unreachable: &BTreeMap<NodeName, TransportError>,
-    options: DiscoverOptions,
+/// The inventory is wrong, or stdout cannot be written.
+pub(super) async fn run(
+    arguments: &DiscoverArgs,
     console: &Console,
+    global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    let facts = gather(fleet, unreachable, options.parallel).await;
-    if options.json {
+    let mut opened =
+        Opened::open("discover", &arguments.inventory, &arguments.nodes, console, global).await?;
+    let facts = opened.session.survey().await;
+    opened.progress.finish();
+    if arguments.json {
         console.json(&Report::of(&facts))?;
     } else {
         console.result(&render(&facts, console.out()))?;
@@ -44,18 +49,8 @@ pub async fn run(
     Ok(if facts.failures().next().is_some() { ExitCode::Unreachable } else { ExitCode::Done })
 }
 
-/// The base facts of every node and the answers that a report needs, in one round trip.
-pub async fn gather(
-    fleet: &Fleet,
-    unreachable: &BTreeMap<NodeName, TransportError>,
-    parallel: usize,
-) -> FleetFacts {
-    discovery::discover(fleet, unreachable, &discovery::report_queries(), parallel).await
-}
-
 /// The facts as tables.
-#[must_use]
-pub fn render(facts: &FleetFacts, theme: Theme) -> String {
+fn render(facts: &FleetFacts, theme: Theme) -> String {
     let report = Report::of(facts);
     let mut software = Columns::new(&["node", "packages", "units", "installable", "free in /var"], theme);
     let mut cluster =

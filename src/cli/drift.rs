@@ -42,7 +42,8 @@ pub(super) async fn run(
         console.result(&drift_text(&groups, console.detail() > Detail::Quiet, console.out()))?;
     }
     if !plan.blocked.is_empty() {
-        let problem = |blocked: &Blocked| format!("cannot be judged: {}: {}", blocked.resource, blocked.reason);
+        let problem =
+            |blocked: &Blocked| format!("cannot be judged: {}: {}", blocked.resource, blocked.reason);
         return Err(CommandError::all(ExitCode::Blocked, plan.blocked.iter().map(problem).collect()));
     }
     Ok(if groups.is_empty() { ExitCode::Done } else { ExitCode::Differences })

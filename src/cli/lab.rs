@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use crate::lab::{
     DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DiskSpec, Fault, FaultRequest, Lab, LabConfig, LabError, LabName,
-    LabStatus, NodeStatus, Outcome, Power, Suite, serve_fence_device,
+    LabStatus, NodeStatus, Outcome, Power, Storage, Suite, serve_fence_device,
 };
 
 /// Real nodes on this machine, to try things with.
@@ -80,6 +80,10 @@ struct UpArgs {
     /// A package for the nodes to install from, besides the built-in list.
     #[arg(long = "package", value_name = "PACKAGE")]
     packages: Vec<String>,
+    /// Where the nodes keep what they write on their root file systems: memory or disk [default: memory, if there
+    /// are 2 GiB available per node].
+    #[arg(long, value_name = "WHERE")]
+    storage: Option<Storage>,
     /// Seconds that a fenced node spends in its firmware before it boots.
     #[arg(long, default_value_t = DEFAULT_BOOT_DELAY.as_secs(), value_name = "SECONDS")]
     boot_delay: u64,
@@ -206,7 +210,7 @@ impl From<FaultCommand> for FaultRequest {
 ///
 /// # Errors
 /// What the lab says; [`LabError::exit_code`] is its exit code.
-pub fn run(args: LabArgs) -> Result<u8, LabError> {
+pub(super) fn run(args: LabArgs) -> Result<u8, LabError> {
     match args.command {
         LabCommand::Up(args) => up(args),
         LabCommand::Down(DownArgs { which, cache_dir }) => {
@@ -249,6 +253,7 @@ fn up(args: UpArgs) -> Result<u8, LabError> {
         cache_dir: args.cache_dir,
         mirror: args.mirror,
         packages: args.packages,
+        storage: args.storage,
         boot_delay: Duration::from_secs(args.boot_delay),
         ..LabConfig::new(args.which.name)
     };

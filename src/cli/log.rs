@@ -29,7 +29,8 @@ pub(super) fn path(global: &GlobalArgs, verb: &str) -> Result<Utf8PathBuf, Comma
 }
 
 fn folder() -> Utf8PathBuf {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
+    let set =
+        |name: &str| std::env::var(name).ok().filter(|value| value.starts_with('/')).map(Utf8PathBuf::from);
     set("XDG_STATE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| Utf8PathBuf::from("/var/tmp"))

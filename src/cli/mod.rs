@@ -5,13 +5,13 @@
 
 mod apply;
 mod arguments;
-mod carry_out;
 mod barclamp;
+mod carry_out;
 mod completions;
 mod confirm;
 mod console;
-pub mod discover;
 mod destroy;
+mod discover;
 mod drift;
 mod error;
 mod exit;

@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy,
-    drift, init, lab, man, plan, status, validate, verify,
+    discover, drift, init, lab, man, plan, status, validate, verify,
 };
 use crate::barclamp::Registry;
 use crate::pipeline::{PipelineError, Prepared};
@@ -43,6 +43,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
     match arguments.verb {
         Verb::Init(verb) => init::run(&verb, console),
         Verb::Validate(verb) => validated(&verb, console),
+        Verb::Discover(verb) => wait_for(discover::run(&verb, console, global)),
         Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
         Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
         Verb::Verify(verb) => wait_for(verify::run(&verb, console, global)),

@@ -19,7 +19,8 @@ const MAX_PLAN_BYTES: u64 = 256 * 1024 * 1024;
 /// # Errors
 /// The file cannot be written.
 pub(super) fn save(plan: &Plan, path: &Utf8Path) -> Result<(), CommandError> {
-    let failed = |error: std::io::Error| CommandError::local(&format!("cannot write the plan to {path}"), &error);
+    let failed =
+        |error: std::io::Error| CommandError::local(&format!("cannot write the plan to {path}"), &error);
     let text = serde_json::to_string_pretty(plan)
         .map_err(|error| CommandError::local("cannot write the plan as JSON", &error))?;
     let temporary = Utf8Path::new(path.as_str()).with_file_name(format!(
@@ -27,9 +28,15 @@ pub(super) fn save(plan: &Plan, path: &Utf8Path) -> Result<(), CommandError> {
         path.file_name().unwrap_or("plan"),
         std::process::id()
     ));
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(failed)?;
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
     written.and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
         // The error that matters is the first one.
         let _ = fs::remove_file(&temporary);
@@ -43,12 +50,14 @@ pub(super) fn save(plan: &Plan, path: &Utf8Path) -> Result<(), CommandError> {
 /// The file cannot be read or is no plan (a usage error), or it is one of another version (stale).
 pub(super) fn load(path: &Utf8Path) -> Result<Plan, CommandError> {
     let unreadable = |problem: String| CommandError::new(ExitCode::Usage, problem);
-    let size = fs::metadata(path).map_err(|error| unreadable(format!("cannot read the plan {path}: {error}")))?.len();
+    let size = fs::metadata(path)
+        .map_err(|error| unreadable(format!("cannot read the plan {path}: {error}")))?
+        .len();
     if size > MAX_PLAN_BYTES {
         return Err(unreadable(format!("{path} is no plan: it has more than {MAX_PLAN_BYTES} bytes")));
     }
-    let text =
-        fs::read_to_string(path).map_err(|error| unreadable(format!("cannot read the plan {path}: {error}")))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| unreadable(format!("cannot read the plan {path}: {error}")))?;
     parse(&text).map_err(|problem| match problem {
         Unusable::NoPlan(why) => unreadable(format!("{path} is no plan of hactl: {why}")),
         Unusable::Format(format) => {
@@ -70,7 +79,8 @@ fn parse(text: &str) -> Result<Plan, Unusable> {
     struct Versioned {
         format: u32,
     }
-    let versioned: Versioned = serde_json::from_str(text).map_err(|error| Unusable::NoPlan(error.to_string()))?;
+    let versioned: Versioned =
+        serde_json::from_str(text).map_err(|error| Unusable::NoPlan(error.to_string()))?;
     if versioned.format != PLAN_FORMAT {
         return Err(Unusable::Format(versioned.format));
     }

@@ -65,13 +65,10 @@ pub struct Classification {
 #[must_use]
 pub fn classify(old: &CorosyncConf, new: &CorosyncConf, version: Version) -> Classification {
     let (old_nodes, new_nodes) = (old.nodes(), new.nodes());
-    let literal = |nodes: &[NodeEntry]| {
-        nodes.iter().flat_map(|node| node.addresses.values()).all(|addr| addr.parse::<IpAddr>().is_ok())
-    };
     let context = Context {
         transport: old.transport(),
         version,
-        literal_addresses: literal(&old_nodes) && literal(&new_nodes),
+        literal_addresses: literal_addresses(&old_nodes) && literal_addresses(&new_nodes),
     };
     let (old_flat, new_flat) = (settings(old), settings(new));
     let mut changes = Vec::new();
@@ -120,8 +117,13 @@ pub(super) fn differing<'a>(
         .filter(|(_, before, after)| before != after)
 }
 
+/// Whether all addresses are literal, so that no name is looked up.
+pub(super) fn literal_addresses(nodes: &[NodeEntry]) -> bool {
+    nodes.iter().flat_map(|node| node.addresses.values()).all(|addr| addr.parse::<IpAddr>().is_ok())
+}
+
 /// What becomes of each link number.
-struct Links {
+pub(super) struct Links {
     old: BTreeSet<u8>,
     new: BTreeSet<u8>,
     /// Links that every remaining node keeps, with the same addresses, port and transport.
@@ -129,7 +131,7 @@ struct Links {
 }
 
 impl Links {
-    fn judge(
+    pub(super) fn judge(
         old: &[NodeEntry],
         new: &[NodeEntry],
         old_flat: &Flat,
@@ -158,11 +160,11 @@ impl Links {
         Self { old: old_links, new: new_links, staying }
     }
 
-    fn comes_or_goes(&self, link: &str) -> bool {
+    pub(super) fn comes_or_goes(&self, link: &str) -> bool {
         link.parse().is_ok_and(|link: u8| self.old.contains(&link) != self.new.contains(&link))
     }
 
-    fn one_stays(&self) -> bool {
+    pub(super) fn one_stays(&self) -> bool {
         !self.staying.is_empty()
     }
 }

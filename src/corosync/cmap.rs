@@ -47,7 +47,7 @@ impl Cmap {
         self.values.get(key).map(String::as_str)
     }
 
-    fn nodes(&self) -> Vec<NodeEntry> {
+    pub(super) fn nodes(&self) -> Vec<NodeEntry> {
         let mut nodes: BTreeMap<u32, BTreeMap<&str, &str>> = BTreeMap::new();
         for (key, value) in &self.values {
             if let Some(rest) = key.strip_prefix("nodelist.node.")
@@ -128,7 +128,11 @@ pub fn running_matches(conf: &CorosyncConf, cmap: &Cmap) -> Vec<Difference> {
         }
     }
     for (path, actual) in &running {
-        if is_loaded(path) && !is_daemons_own(path) && !file.contains_key(path) && case_insensitive(&file, path).is_none() {
+        if is_loaded(path)
+            && !is_daemons_own(path)
+            && !file.contains_key(path)
+            && case_insensitive(&file, path).is_none()
+        {
             found.push(difference(path, None, Some(actual)));
         }
     }
@@ -146,7 +150,7 @@ fn difference(path: &str, file: Option<&String>, running: Option<&String>) -> Di
 }
 
 /// The keys that come from the file, without those that corosync adds itself.
-fn loaded_settings(cmap: &Cmap, transport: Transport) -> Flat {
+pub(super) fn loaded_settings(cmap: &Cmap, transport: Transport) -> Flat {
     let own = |path: &str| {
         let link_key = path.strip_prefix("totem.interface.").and_then(|rest| rest.split_once('.'));
         match link_key {
@@ -167,7 +171,7 @@ fn loaded_settings(cmap: &Cmap, transport: Transport) -> Flat {
 }
 
 /// Whether a path is one that corosync keeps in cmap as it stands in the file.
-fn is_loaded(path: &str) -> bool {
+pub(super) fn is_loaded(path: &str) -> bool {
     ["totem.", "quorum.", "logging.", "system.", "nozzle.", "resources.watchdog", "uidgid.config."]
         .iter()
         .any(|prefix| path.starts_with(prefix))

@@ -20,7 +20,7 @@ pub use cmap::{Cmap, CmapError, Difference, parse_cmap, quorum_matches, running_
 pub use conf::{CorosyncConf, Interface, NodeEntry, QuorumConf, QuorumDevice, Transport};
 pub use links::{LinkState, LinkStatus, NodeLink, NodeLinks, PeerLink, parse_link_status, parse_node_status};
 pub use parse::{MAX_CONF_BYTES, MAX_DEPTH, MAX_LINE_BYTES, ParseError, ParseErrorKind};
-pub use pending::classify_running;
+pub use pending::{classify_on_node, classify_running};
 pub use quorum::{Member, QuorumStatus, StatusError, parse_quorum_status};
 pub use rules::Version;
 pub use tree::{Entry, Section};

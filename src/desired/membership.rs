@@ -15,7 +15,7 @@ pub struct NodeIds(BTreeMap<NodeName, u32>);
 
 /// The file that remembers the ids, on every node.
 #[must_use]
-pub fn corosync_conf() -> Query {
+fn corosync_conf() -> Query {
     Query::File { path: Utf8PathBuf::from("/etc/corosync/corosync.conf"), text: true }
 }
 

@@ -9,7 +9,7 @@ use crate::resource::{Packages, ResourceId};
 /// Merges the packages of each node that wait for nothing but other packages. What referred to one of them refers to
 /// the merged one afterwards.
 #[must_use]
-pub fn merged(declarations: Vec<Declaration>) -> Vec<Declaration> {
+pub(super) fn merged(declarations: Vec<Declaration>) -> Vec<Declaration> {
     let ids: BTreeSet<ResourceId> = declarations
         .iter()
         .filter(|declaration| matches!(declaration, Declaration::Packages(_)))

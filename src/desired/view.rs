@@ -30,7 +30,11 @@ pub fn view(
         let distro = match facts.node(name).map(|seen| seen.os.as_result().map(Distro::of)) {
             Some(Ok(Ok(distro))) => distro,
             Some(Ok(Err(unsupported))) => {
-                blocked.push(refusal(name, unsupported.to_string(), "use a supported distribution on the node"));
+                blocked.push(refusal(
+                    name,
+                    unsupported.to_string(),
+                    "use a supported distribution on the node",
+                ));
                 continue;
             }
             Some(Err(why)) => {

@@ -156,9 +156,11 @@ async fn ask_together(
         .timeout(timeout);
     command.secrecy = secrecy;
     command.output_limit_bytes = output_limit_bytes;
-    let sent_us = now_us();
     let output = transport.exec(&command).await?;
-    let exchange = Exchange { sent_us, received_us: now_us() };
+    let received_us = now_us();
+    // The command's own time, and not the time since the call: that may hold the making of the connection.
+    let took_us = i64::try_from(output.duration.as_micros()).unwrap_or(i64::MAX);
+    let exchange = Exchange { sent_us: received_us.saturating_sub(took_us), received_us };
     if !frames::any(&output.stdout, &boundary) {
         return Err(not_run(transport, words(&output)));
     }

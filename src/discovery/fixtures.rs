@@ -110,7 +110,7 @@ fn check(case: &Path, read: impl Fn(&Value, &Answer) -> Value) -> Result<(), Str
     Err(format!(
         "{}:\n{}",
         case.display(),
-        similar::TextDiff::from_lines(&pretty(&expected["fact"]), &pretty(&actual)).unified_diff()
+        similar::TextDiff::from_lines(pretty(&expected["fact"]), pretty(&actual)).unified_diff()
     ))
 }
 

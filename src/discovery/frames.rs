@@ -120,7 +120,10 @@ mod tests {
             .collect()
     }
 
-    fn read(stream: &[u8], count: usize) -> Vec<Result<(u32, Vec<u8>, String), String>> {
+    /// Exit code, stdout and stderr, or why there are none.
+    type Read = Result<(u32, Vec<u8>, String), String>;
+
+    fn read(stream: &[u8], count: usize) -> Vec<Read> {
         parse(stream, &Boundary::fixed("@B"), &questions(count))
             .into_iter()
             .map(|reply| reply.map(|a| (a.status, a.stdout, a.stderr)).map_err(|error| error.to_string()))

@@ -44,7 +44,8 @@ impl Distro {
     /// # Errors
     /// It is none that hactl knows; the error lists those that it knows.
     pub fn of(os: &OsRelease) -> Result<Self, UnsupportedDistro> {
-        let known = Self::ALL.into_iter().find(|distro| distro.id() == os.id && distro.version() == os.version_id);
+        let known =
+            Self::ALL.into_iter().find(|distro| distro.id() == os.id && distro.version() == os.version_id);
         known.ok_or_else(|| {
             let found = if os.pretty_name.is_empty() {
                 format!("{} {}", os.id, os.version_id).trim().to_owned()
@@ -153,7 +154,10 @@ mod tests {
     #[test]
     fn refuses_others_and_lists_what_it_supports() {
         let error = Distro::of(&os("rocky", "9.4", "Rocky Linux 9.4")).unwrap_err();
-        assert_eq!(error.to_string(), "Rocky Linux 9.4 is not supported; supported are Debian 12 and Debian 13");
+        assert_eq!(
+            error.to_string(),
+            "Rocky Linux 9.4 is not supported; supported are Debian 12 and Debian 13"
+        );
         let sid = Distro::of(&os("debian", "", "")).unwrap_err();
         assert!(sid.to_string().starts_with("debian is not supported"), "{sid}");
     }

@@ -65,7 +65,10 @@ mod tests {
     use super::*;
 
     fn table(keys: &[&str]) -> Result<DistroTable<String>, DistroTableError> {
-        keys.iter().map(|key| ((*key).to_owned(), format!("for {key}"))).collect::<BTreeMap<_, _>>().try_into()
+        keys.iter()
+            .map(|key| ((*key).to_owned(), format!("for {key}")))
+            .collect::<BTreeMap<_, _>>()
+            .try_into()
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub use secret_resolver::{
     SecretResolver, SecretValue,
 };
 pub use source::{MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Position, Source, SourceText, Sources};
-pub(crate) use suggest::closest;
 pub use spans::{Spans, child_pointer};
+pub(crate) use suggest::closest;
 pub use value::{
     Address, ByteSize, Comparison, HostName, MAX_DURATION, MAX_HOST_LABEL_BYTES, MAX_HOST_NAME_BYTES,
     MAX_RESOURCE_ID_BYTES, ResourceId, SCORE_INFINITY, Score, SizeMatch, ValueError, format_duration,

@@ -164,29 +164,19 @@ impl Group {
         }
     }
 
-    /// Kills everything in it and waits until nothing is.
-    pub(crate) fn kill(&self) -> Result<(), LabError> {
+    /// Kills everything in it and removes it with the groups below it. While it is there somebody may still join it (a
+    /// program that a killed run had started); once it is gone nobody can, so this comes before anything else is removed.
+    pub(crate) fn end(&self) -> Result<(), LabError> {
         let what = || format!("end the processes in {}: {:?}", self.v2.display(), self.processes());
         self.thaw()?;
         wait_for(what, GROUP_LIMIT, || {
-            if !self.is_populated() && self.processes().is_empty() {
-                return Ok(Some(()));
-            }
             // cgroup.kill (Linux 5.14) leaves no room for a process that forks meanwhile.
             let _ = fs::write(self.v2.join("cgroup.kill"), "1");
             for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
                 // It may have ended since it was listed.
                 let _ = kill_process(pid, Signal::KILL);
             }
-            Ok(None)
-        })
-    }
-
-    /// Removes it with the groups below it, when nothing runs there any more.
-    pub(crate) fn remove(&self) -> Result<(), LabError> {
-        let what = || format!("remove the control group {}", self.v2.display());
-        wait_for(what, GROUP_LIMIT, || {
-            let gone = self.all().map(|dir| remove_groups(dir)).fold(true, |all, gone| all && gone);
+            let gone = self.all().map(|dir| remove_groups(dir)).filter(|gone| !gone).count() == 0;
             Ok(gone.then_some(()))
         })
     }

@@ -24,6 +24,8 @@ pub const DEFAULT_CACHE_DIR: &str = "/var/cache/hactl-lab";
 pub const DEFAULT_BOOT_DELAY: Duration = Duration::from_secs(10);
 /// Most networks: corosync knows eight links, four are enough to try them.
 pub(crate) const MAX_NETWORKS: usize = 4;
+/// Size in bytes of a root file system in memory.
+pub(crate) const ROOT_IN_MEMORY_BYTES: u64 = 1 << 30;
 /// Smallest disk in bytes.
 pub(crate) const MIN_DISK_BYTES: u64 = 1024 * 1024;
 /// Largest disk in bytes (the file is sparse).
@@ -63,6 +65,35 @@ impl FromStr for Suite {
             "bookworm" | "12" => Ok(Self::Bookworm),
             "trixie" | "13" => Ok(Self::Trixie),
             _ => Err(LabError::Usage(format!("no lab image for `{text}`: bookworm or trixie"))),
+        }
+    }
+}
+
+/// Where the nodes' root file systems keep what is written to them. Their disks are files on disk in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// In memory: installing packages and taking the lab down do not wait for the host's disk.
+    Memory,
+    /// Below the lab's directory.
+    Disk,
+}
+
+impl Storage {
+    /// Memory, when every node could fill its root and half of what is available would remain.
+    pub(crate) fn for_nodes(nodes: usize, available_bytes: u64) -> Self {
+        let most = ROOT_IN_MEMORY_BYTES.saturating_mul(nodes as u64);
+        if available_bytes / 2 >= most { Self::Memory } else { Self::Disk }
+    }
+}
+
+impl FromStr for Storage {
+    type Err = LabError;
+    fn from_str(text: &str) -> Result<Self, LabError> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "disk" => Ok(Self::Disk),
+            _ => Err(LabError::Usage(format!("`{text}` is no storage: memory or disk"))),
         }
     }
 }
@@ -142,6 +173,8 @@ pub struct LabConfig {
     pub mirror: Option<String>,
     /// Packages for the nodes to install from, besides the built-in list.
     pub packages: Vec<String>,
+    /// Where the nodes' root file systems keep what is written to them; when `None`, in memory if there is plenty.
+    pub storage: Option<Storage>,
     /// How long a node that was fenced spends in its firmware before it boots; see [`DEFAULT_BOOT_DELAY`].
     pub boot_delay: Duration,
     /// The `hactl` executable, which is also the fence device's daemon; this process's own when `None`.
@@ -162,6 +195,7 @@ impl LabConfig {
             cache_dir: PathBuf::from(DEFAULT_CACHE_DIR),
             mirror: None,
             packages: Vec::new(),
+            storage: None,
             boot_delay: DEFAULT_BOOT_DELAY,
             hactl: None,
         }
@@ -257,6 +291,12 @@ mod tests {
         let mut wanted = config();
         wanted.disks.push("beta:data1=1M".parse().unwrap());
         assert!(wanted.node_names().unwrap_err().to_string().contains("two disks called `data1`"));
+    }
+
+    #[test]
+    fn memory_is_used_only_when_there_is_plenty() {
+        assert_eq!(Storage::for_nodes(3, 6 << 30), Storage::Memory);
+        assert_eq!(Storage::for_nodes(3, (6 << 30) - 1), Storage::Disk);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 
@@ -28,6 +28,8 @@ use super::record::{LabNode, LabPaths, LabRecord};
 pub(crate) const PORT: u16 = 7850;
 /// Longest wait for a line of a node, or for it to take one.
 const LINE_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is looked whether a node was shut down.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// Most nodes served at once.
 const MAX_CONNECTIONS: usize = 64;
 /// Longest start of the daemon.
@@ -85,9 +87,7 @@ pub(crate) fn is_running(paths: &LabPaths) -> bool {
 
 /// Ends the daemon with whatever it is doing.
 pub(crate) fn stop(lab: &super::names::LabName) -> Result<(), LabError> {
-    let group = Hierarchies::find()?.group(&lab.daemon());
-    group.kill()?;
-    group.remove()
+    Hierarchies::find()?.group(&lab.daemon()).end()
 }
 
 /// Is the daemon: serves until it is killed.
@@ -106,6 +106,8 @@ pub fn serve(state_dir: &Path) -> Result<(), LabError> {
         .write(&paths.daemon_pid())?;
     log(&format!("listening on {address} for lab {}", lab.name));
     let device = Arc::new(Device { lab, paths, secret });
+    let watcher = Arc::clone(&device);
+    thread::spawn(move || watcher.watch());
     for node in &device.lab.nodes {
         // The daemon before this one was killed while it waited.
         if let Some(word) = power::pending_start(node, &device.paths) {
@@ -158,8 +160,10 @@ impl Device {
         }
         let answer = match parse_request(&line, &nonce, &self.secret) {
             Ok(request) => {
+                let began = Instant::now();
                 let outcome = self.act(&request).map_err(|error| error.to_string());
-                log(&format!("{:?} {}: {outcome:?}", request.action, request.plug));
+                let took = began.elapsed().as_millis();
+                log(&format!("{:?} {}: {outcome:?} after {took} ms", request.action, request.plug));
                 reply(&request, &outcome, &self.secret)
             }
             Err(reason) => {
@@ -168,6 +172,26 @@ impl Device {
             }
         };
         stream.write_all(answer.as_bytes())
+    }
+
+    /// Unplugs nodes that were shut down from inside: the kernel would go on answering for their addresses.
+    fn watch(&self) {
+        let mut failed = None;
+        loop {
+            thread::sleep(WATCH_INTERVAL);
+            let outcome = self
+                .lab
+                .nodes
+                .iter()
+                .try_for_each(|node| power::unplug_if_down(&self.lab, node, &self.paths));
+            let error = outcome.err().map(|error| error.to_string());
+            if error != failed
+                && let Some(error) = &error
+            {
+                log(&format!("cannot unplug: {error}"));
+            }
+            failed = error;
+        }
     }
 
     /// Starts a node when its firmware is done.

@@ -22,7 +22,7 @@ const INCLUDE: &str = "systemd-sysv,dbus,openssh-server,udev,iproute2,util-linux
 /// Where the nodes see the package repository.
 pub(crate) const NODE_REPOSITORY: &str = "/srv/hactl-lab-packages";
 /// Units that are of no use in a container, or that change what the host has set up.
-const MASKED: [&str; 13] = [
+const MASKED: [&str; 15] = [
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
     "console-getty.service",
@@ -33,6 +33,8 @@ const MASKED: [&str; 13] = [
     "fstrim.timer",
     "getty@tty1.service",
     "networking.service",
+    "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
     "systemd-networkd.service",
     "systemd-networkd.socket",
     "systemd-resolved.service",

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Say;
 use super::cache;
-use super::config::LabConfig;
+use super::config::{LabConfig, Storage, Suite};
 use super::disks;
 use super::error::LabError;
 use super::fence_device;
@@ -25,7 +25,7 @@ use super::network;
 use super::node;
 use super::packages;
 use super::power;
-use super::prerequisites::check_prerequisites;
+use super::prerequisites::{check_prerequisites, check_room_for};
 use super::process::wait_for;
 use super::record::{
     FenceDevice, LabNetwork, LabNode, LabPaths, LabRecord, Phase, RECORD_FORMAT, RUN_DIR, boot_id,
@@ -36,6 +36,8 @@ use super::teardown;
 
 /// Longest wait for a node's sshd.
 const SSH_LIMIT: Duration = Duration::from_secs(90);
+/// Longest wait for what is left of a run that was killed.
+const DEAD_HOLDER_LIMIT: Duration = Duration::from_secs(20);
 /// Longest wait for another run that chooses subnets.
 const SUBNET_LOCK_LIMIT: Duration = Duration::from_secs(60);
 
@@ -75,6 +77,7 @@ impl Lab {
             say("removing what an earlier run left behind");
             teardown::tear_down(&config.name, &paths)?;
         }
+        check_room_for(config.nodes)?;
         cache::sweep(&config.cache_dir)?;
         let suite = config.suite.map_or_else(host_suite, Ok)?;
         let sources = sources::sources_for(suite, config.mirror.as_deref())?;
@@ -82,28 +85,7 @@ impl Lab {
         let packages =
             packages::repository(&config.cache_dir, suite, &sources, &image, &config.packages, say)?;
         let began = Instant::now();
-        let hactl = match &config.hactl {
-            Some(path) => path.clone(),
-            None => std::env::current_exe().map_err(LabError::io("find", Path::new("/proc/self/exe")))?,
-        };
-        let mut record = LabRecord {
-            format: RECORD_FORMAT,
-            name: config.name.clone(),
-            phase: Phase::Creating,
-            boot_id: boot_id()?,
-            suite,
-            nodes: Vec::new(),
-            networks: Vec::new(),
-            image,
-            packages,
-            hactl,
-            fence: FenceDevice {
-                ip: Ipv4Addr::UNSPECIFIED,
-                port: fence_device::PORT,
-                secret: paths.fence_secret(),
-            },
-            boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
-        };
+        let mut record = new_record(config, &paths, suite, image, packages)?;
         note(&config.name, &paths)?;
         create_networks(&mut record, &paths, config.networks)?;
         for (index, name) in names.into_iter().enumerate() {
@@ -250,7 +232,7 @@ impl Lab {
     /// # Errors
     /// There is no such node, or it does not answer in time.
     pub fn wait_for_ssh(&self, node: &str) -> Result<(), LabError> {
-        wait_for_ssh(self.record.node(node)?)
+        wait_for_ssh(&self.record, self.record.node(node)?)
     }
 
     /// Keeps `down` and `up` away while faults are injected.
@@ -261,8 +243,58 @@ impl Lab {
 
 fn lock(name: &LabName, mode: Mode) -> Result<Lock, LabError> {
     let path = LabPaths::lock(name);
-    Lock::try_take(&path, mode)?
-        .ok_or_else(|| LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) })
+    let busy = || LabError::Busy { lab: name.to_string(), holder: Lock::holder(&path) };
+    wait_for(String::new, DEAD_HOLDER_LIMIT, || match Lock::try_take(&path, mode)? {
+        Some(lock) => Ok(Some(lock)),
+        // The programs of a run that was killed may outlive it by a moment, and the lock with them.
+        None if Lock::holder_is_dead(&path) => Ok(None),
+        None => Err(busy()),
+    })
+    .map_err(|error| if matches!(error, LabError::Timeout { .. }) { busy() } else { error })
+}
+
+fn storage_for(nodes: usize) -> Result<Storage, LabError> {
+    let path = Path::new("/proc/meminfo");
+    let text = fs::read_to_string(path).map_err(LabError::io("read", path))?;
+    let available_kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    Ok(Storage::for_nodes(nodes, available_kib * 1024))
+}
+
+/// A lab of which nothing exists yet.
+fn new_record(
+    config: &LabConfig,
+    paths: &LabPaths,
+    suite: Suite,
+    image: PathBuf,
+    packages: PathBuf,
+) -> Result<LabRecord, LabError> {
+    let hactl = match &config.hactl {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().map_err(LabError::io("find", Path::new("/proc/self/exe")))?,
+    };
+    Ok(LabRecord {
+        format: RECORD_FORMAT,
+        name: config.name.clone(),
+        phase: Phase::Creating,
+        boot_id: boot_id()?,
+        suite,
+        nodes: Vec::new(),
+        networks: Vec::new(),
+        image,
+        packages,
+        hactl,
+        fence: FenceDevice {
+            ip: Ipv4Addr::UNSPECIFIED,
+            port: fence_device::PORT,
+            secret: paths.fence_secret(),
+        },
+        storage: config.storage.map_or_else(|| storage_for(config.nodes), Ok)?,
+        boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 /// Notes that the lab exists and where, before anything of it does.
@@ -293,8 +325,8 @@ fn prepare_keys(paths: &LabPaths) -> Result<(), LabError> {
 /// Makes all nodes at once and waits until they answer SSH.
 fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Result<(), LabError> {
     let mut nodes = record.nodes.clone();
-    let image = record.image.clone();
-    let keys = on_all(&mut nodes, |node| prepare_node(node, &image, paths))?;
+
+    let keys = on_all(&mut nodes, |node| prepare_node(node, record, paths))?;
     record.nodes = nodes;
     paths.save(record)?;
     replace(&paths.known_hosts(), &inventory::known_hosts(record, keys.iter().map(String::as_str)))?;
@@ -302,7 +334,7 @@ fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Resul
     let mut nodes = record.nodes.clone();
     on_all(&mut nodes, |node| {
         power::on(record, node, paths)?;
-        wait_for_ssh(node)?;
+        wait_for_ssh(record, node)?;
         say(&format!(
             "{} answers at {}",
             node.name,
@@ -314,11 +346,11 @@ fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Resul
 }
 
 /// Returns the node's public host key.
-fn prepare_node(node: &mut LabNode, image: &Path, paths: &LabPaths) -> Result<String, LabError> {
+fn prepare_node(node: &mut LabNode, lab: &LabRecord, paths: &LabPaths) -> Result<String, LabError> {
     let own = paths.node(&node.name);
     fs::create_dir_all(own.dir()).map_err(LabError::io("create", own.dir()))?;
     disks::attach(node, &own)?;
-    node::mount_root(image, &own)?;
+    node::mount_root(lab, &own)?;
     node::personalise(node, paths)?;
     let key = own.rootfs().join("etc/ssh/ssh_host_ed25519_key.pub");
     fs::read_to_string(&key).map_err(LabError::io("read", &key))
@@ -343,16 +375,21 @@ fn on_all<T: Send>(
     })
 }
 
-fn wait_for_ssh(node: &LabNode) -> Result<(), LabError> {
+/// Waits until the node lets people in.
+fn wait_for_ssh(lab: &LabRecord, node: &LabNode) -> Result<(), LabError> {
     /// Longest wait for one answer.
     const TRY: Duration = Duration::from_secs(1);
     let Some(&address) = node.addresses.first() else { return Ok(()) };
     let address = SocketAddr::from((address, 22));
     let what = || format!("wait for SSH on node {} at {address}", node.name);
+    let group = power::group(lab, node)?;
     wait_for(what, SSH_LIMIT, || {
         let Ok(mut stream) = TcpStream::connect_timeout(&address, TRY) else { return Ok(None) };
         let mut banner = [0; 4];
         let answered = stream.set_read_timeout(Some(TRY)).is_ok() && stream.read_exact(&mut banner).is_ok();
-        Ok((answered && &banner == b"SSH-").then_some(()))
+        // While it is there, pam_nologin(8) lets nobody in but root.
+        let booting =
+            || group.init().is_none_or(|init| Path::new(&format!("/proc/{init}/root/run/nologin")).exists());
+        Ok((answered && &banner == b"SSH-" && !booting()).then_some(()))
     })
 }

@@ -11,13 +11,23 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::LabError;
-use super::process::wait_for;
+use super::process::{ProcessId, wait_for};
 
 /// A held lock.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
     path: PathBuf,
+    mode: Mode,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.mode == Mode::Exclusive {
+            // The signature must not outlive the lock; if it does, it names a process that has ended.
+            let _ = self.file.set_len(0);
+        }
+    }
 }
 
 /// How a lock is shared.
@@ -55,7 +65,7 @@ impl Lock {
             // The holder before us may have removed the file: then this lock protects nothing.
             let held = file.metadata().map_err(LabError::io("look at", path))?;
             if fs::metadata(path).is_ok_and(|now| now.ino() == held.ino() && now.dev() == held.dev()) {
-                let mut lock = Self { file, path: path.to_path_buf() };
+                let mut lock = Self { file, path: path.to_path_buf(), mode };
                 if mode == Mode::Exclusive {
                     lock.sign()?;
                 }
@@ -73,7 +83,14 @@ impl Lock {
     /// Who holds it, for people.
     pub(crate) fn holder(path: &Path) -> String {
         let text = fs::read_to_string(path).unwrap_or_default();
-        if text.trim().is_empty() { "holder unknown".to_owned() } else { text.trim().to_owned() }
+        if text.trim().is_empty() { "it injects a fault".to_owned() } else { text.trim().to_owned() }
+    }
+
+    /// Whether it names a process that has ended.
+    pub(crate) fn holder_is_dead(path: &Path) -> bool {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let pid = text.split_whitespace().nth(1).and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| ProcessId::of(pid).is_none())
     }
 
     /// Ends the lock and removes its file.

@@ -33,7 +33,9 @@ mod teardown;
 #[cfg(test)]
 mod testing;
 
-pub use config::{DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DEFAULT_STATE_ROOT, DiskSpec, LabConfig, Suite};
+pub use config::{
+    DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DEFAULT_STATE_ROOT, DiskSpec, LabConfig, Storage, Suite,
+};
 pub use error::LabError;
 pub use fault_request::FaultRequest;
 pub use faults::Fault;

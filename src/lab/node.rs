@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::cache::remove_tree;
 use super::cgroup::Group;
+use super::config::{ROOT_IN_MEMORY_BYTES, Storage};
 use super::error::LabError;
 use super::image::{NODE_REPOSITORY, write};
 use super::mounts;
@@ -27,18 +28,28 @@ const LAUNCHER: &str = "exec </dev/null >>\"$1\" 2>&1; shift; \
     while [ \"$1\" != -- ]; do echo $$ >\"$1\" || exit 70; shift; done; shift; exec \"$@\"";
 
 /// Makes the node's directories and mounts its root.
-pub(crate) fn mount_root(image: &Path, paths: &NodePaths) -> Result<(), LabError> {
-    for dir in [paths.rootfs(), paths.upper(), paths.work()] {
+pub(crate) fn mount_root(lab: &LabRecord, paths: &NodePaths) -> Result<(), LabError> {
+    for dir in [paths.rootfs(), paths.writable()] {
         fs::create_dir_all(&dir).map_err(LabError::io("create", &dir))?;
     }
     if !mounts::below(&paths.rootfs())?.is_empty() {
         return Ok(());
     }
+    if lab.storage == Storage::Memory && mounts::below(&paths.writable())?.is_empty() {
+        Program::new("mount memory for a node's root file system", ["mount", "-t", "tmpfs", "-o"])
+            .arg(format!("size={ROOT_IN_MEMORY_BYTES},mode=0755"))
+            .arg("hactl-lab")
+            .arg(paths.writable())
+            .run()?;
+    }
+    for dir in [paths.upper(), paths.work()] {
+        fs::create_dir_all(&dir).map_err(LabError::io("create", &dir))?;
+    }
     // `volatile` makes fsync on the root free; the mark it leaves forbids the next mount (kernel overlayfs.rst).
     remove_tree(&paths.work().join("work/incompat"))?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile",
-        image.display(),
+        lab.image.display(),
         paths.upper().display(),
         paths.work().display()
     );

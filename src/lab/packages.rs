@@ -42,10 +42,12 @@ pub(crate) fn repository(
 ) -> Result<PathBuf, LabError> {
     let mut extra = extra.to_vec();
     extra.sort();
+    // The image's directory is named by its content.
+    let image_key = image.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let entry = Entry::new(
         cache_dir,
         &format!("packages-{suite}"),
-        &[REPOSITORY_VERSION, sources, PACKAGES, &extra.join(" "), &image.to_string_lossy()],
+        &[REPOSITORY_VERSION, sources, PACKAGES, &extra.join(" "), &image_key],
     );
     entry.get(say, |dir| {
         say(&format!("downloading the packages that {suite} nodes install from (once)"));

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,6 +114,18 @@ pub(crate) fn finish_reboot(
     forget_start(node, paths)
 }
 
+/// Takes the network from a node that nothing runs on any more. Leaves it alone while its power is worked on.
+pub(crate) fn unplug_if_down(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let plugged = || network::namespace_path(&lab.name.object(&node.name)).exists();
+    if group(lab, node)?.is_populated() || !plugged() {
+        return Ok(());
+    }
+    let Some(_lock) = Lock::try_take(&paths.node(&node.name).power_lock(), Mode::Exclusive)? else {
+        return Ok(());
+    };
+    if group(lab, node)?.is_populated() { Ok(()) } else { cut(lab, node, paths) }
+}
+
 /// The word of a reboot that is not finished.
 pub(crate) fn pending_start(node: &LabNode, paths: &LabPaths) -> Option<String> {
     fs::read_to_string(paths.node(&node.name).starting()).ok()
@@ -133,10 +146,10 @@ fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabErr
     if group.is_populated() {
         return Ok(());
     }
-    group.remove()?;
+    group.end()?;
     network::create_node(lab, node)?;
     faults::apply_to_node(lab, node, paths)?;
-    node::mount_root(&lab.image, &paths.node(&node.name))?;
+    node::mount_root(lab, &paths.node(&node.name))?;
     node::start(lab, node, paths, &group)
 }
 
@@ -158,10 +171,9 @@ pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
     // stops only when that is aborted.
     group.freeze()?;
     let own = if let Some(init) = group.init() {
-        let seen: BTreeSet<Mount> =
-            group.processes().iter().flat_map(|pid| mounts::of(&pid.to_string())).collect();
+        let seen = mounts_of(&group);
         abort_fuse(&seen)?;
-        let own = own_loops(&seen, paths, node)?;
+        let own = own_loops(&seen, &paths.node(&node.name).rootfs())?;
         shut_down_filesystems(init, node, &own);
         if let Some(init) = Pid::from_raw(init) {
             // The kernel kills everything in the namespace with it; a frozen process dies as well.
@@ -171,14 +183,13 @@ pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
     } else {
         BTreeSet::new()
     };
-    group.kill()?;
+    group.end()?;
     disks::detach(&own)?;
-    network::remove_node(lab, node)?;
-    group.remove()
+    network::remove_node(lab, node)
 }
 
 /// Ends the node's FUSE connections: whoever waits for one would wait for ever when its server is gone.
-fn abort_fuse(seen: &BTreeSet<Mount>) -> Result<(), LabError> {
+pub(crate) fn abort_fuse(seen: &BTreeSet<Mount>) -> Result<(), LabError> {
     let fuse: BTreeSet<u32> =
         seen.iter().filter(|mount| is_fuse(&mount.fstype)).map(|mount| mount.minor).collect();
     // The host's own FUSE mounts are not the node's, whatever the node sees of them.
@@ -205,29 +216,29 @@ fn is_fuse(fstype: &str) -> bool {
     fstype == "fuse" || fstype == "fuseblk" || fstype.starts_with("fuse.")
 }
 
-/// Loop devices that the node attached itself: their files are on file systems that only the node sees, or on its root.
-fn own_loops(
-    seen: &BTreeSet<Mount>,
-    paths: &LabPaths,
-    node: &LabNode,
-) -> Result<BTreeSet<PathBuf>, LabError> {
-    let number = |mount: &Mount| format!("{}:{}", mount.major, mount.minor);
-    let root = paths.node(&node.name).rootfs();
-    let host = mounts::of("self");
-    let hosts: BTreeSet<String> = host.iter().filter(|mount| mount.target != root).map(number).collect();
-    let nodes: BTreeSet<String> =
-        seen.iter().chain(host.iter().filter(|mount| mount.target == root)).map(number).collect();
-    let listing = Program::new(
-        "list loop devices",
-        ["losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-MAJ:MIN"],
-    )
-    .run()?;
-    Ok(listing
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(_, backing)| nodes.contains(backing.trim()) && !hosts.contains(backing.trim()))
-        .map(|(device, _)| PathBuf::from(device))
-        .collect())
+/// Loop devices that the node attached itself: their files are on file systems that only the node sees, or on its
+/// root, which the host sees at `root`.
+pub(crate) fn own_loops(seen: &BTreeSet<Mount>, root: &Path) -> Result<BTreeSet<PathBuf>, LabError> {
+    let device = |mount: &Mount| (mount.major, mount.minor);
+    let (roots, others): (Vec<Mount>, Vec<Mount>) =
+        mounts::of("self").into_iter().partition(|mount| mount.target.starts_with(root));
+    let hosts: BTreeSet<(u32, u32)> = others.iter().map(device).collect();
+    // Files of an overlay's upper layer say that they are on a device of their own (kernel overlayfs.rst, `st_dev`).
+    let written = roots.iter().filter_map(|mount| fs::metadata(mount.target.join("etc/hostname")).ok());
+    let written = written.map(|file| (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev())));
+    let private = seen
+        .iter()
+        .chain(&roots)
+        .map(device)
+        .chain(written)
+        .filter(|device| !hosts.contains(device))
+        .collect();
+    disks::loops_backed_by(&private)
+}
+
+/// What the processes of a group have mounted.
+pub(crate) fn mounts_of(group: &Group) -> BTreeSet<Mount> {
+    group.processes().iter().flat_map(|pid| mounts::of(&pid.to_string())).collect()
 }
 
 /// Makes the file systems on the node's disks forget what was not synced.

@@ -5,32 +5,39 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::error::LabError;
 use super::process::is_installed;
 
 /// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 21] = [
     ("apt-ftparchive", "apt-utils"),
     ("apt-get", "apt"),
-    ("bridge", "iproute2"),
     ("chroot", "coreutils"),
+    ("chown", "coreutils"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("losetup", "mount"),
-    ("mkfs.ext4", "e2fsprogs"),
+    ("env", "coreutils"),
     ("mmdebstrap", "mmdebstrap"),
+    ("mknod", "coreutils"),
     ("mount", "mount"),
+    ("umount", "mount"),
     ("nft", "nftables"),
     ("nsenter", "util-linux"),
-    ("setpriv", "util-linux"),
     ("setsid", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
+    ("systemd-id128", "systemd"),
     ("systemd-nspawn", "systemd-container"),
     ("tc", "iproute2"),
+    ("unshare", "util-linux"),
 ];
+
+/// inotify instances of one node with a cluster on it, with some to spare (systemd 3, logind 1, others).
+const INOTIFY_PER_NODE: usize = 6;
 
 /// One thing that is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +109,40 @@ pub fn check_prerequisites() -> Result<(), LabError> {
         "mount -t cgroup2 none /sys/fs/cgroup (or /sys/fs/cgroup/unified beside version 1)",
     );
     if missing.is_empty() { Ok(()) } else { Err(LabError::Prerequisites(missing)) }
+}
+
+/// Checks that so many more nodes fit into this machine's limits. A node whose systemd gets no inotify instance hangs
+/// half booted, so this is found out before.
+///
+/// # Errors
+/// [`LabError::Prerequisites`] with the command that raises the limit.
+pub(crate) fn check_room_for(nodes: usize) -> Result<(), LabError> {
+    let path = Path::new("/proc/sys/fs/inotify/max_user_instances");
+    let limit = fs::read_to_string(path).map_err(LabError::io("read", path))?;
+    let Ok(limit) = limit.trim().parse::<usize>() else { return Ok(()) };
+    let (needed, used) = (nodes * INOTIFY_PER_NODE, root_inotify_instances());
+    if used + needed <= limit {
+        return Ok(());
+    }
+    Err(LabError::Prerequisites(vec![Missing::Condition {
+        what: format!(
+            "{nodes} nodes need {needed} inotify instances, and {used} of root's {limit} are in use \
+             (by other labs?)"
+        ),
+        remedy: "sysctl fs.inotify.max_user_instances=1024, or take another lab down".to_owned(),
+    }]))
+}
+
+/// How many inotify instances processes of root hold.
+fn root_inotify_instances() -> usize {
+    let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    processes
+        .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == 0))
+        .filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:inotify"))
+        .count()
 }
 
 fn has_filesystem(filesystems: &str, wanted: &str) -> bool {

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 
 use super::error::LabError;
 
@@ -102,14 +102,13 @@ impl Program {
         self
     }
 
-    /// Makes the program and all it starts end when this process ends, however it ends, and gives it
-    /// mounts of its own: for long work that mounts things.
+    /// Makes all that the program starts end with it, and gives it mounts of its own: for long work that mounts
+    /// things.
     pub(crate) fn contained(mut self) -> Self {
-        let mut argv: Vec<OsString> = ["setpriv", "--pdeathsig", "KILL", "--"].map(Into::into).into();
-        argv.extend(
+        let mut argv: Vec<OsString> =
             ["unshare", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--"]
-                .map(OsString::from),
-        );
+                .map(OsString::from)
+                .into();
         argv.append(&mut self.argv);
         self.argv = argv;
         self
@@ -169,6 +168,7 @@ impl Program {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
+        end_with_this_thread(&mut command);
         command
             .args(&self.argv[1..])
             .env("PATH", SYSTEM_PATH)
@@ -185,6 +185,15 @@ impl Program {
 
     fn shown(&self) -> String {
         shown(&self.argv)
+    }
+}
+
+/// A run that is killed leaves no program behind that goes on making things.
+fn end_with_this_thread(command: &mut Command) {
+    // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe and allocates nothing.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::NodeName;
 
-use super::config::{DEFAULT_STATE_ROOT, Suite};
+use super::config::{DEFAULT_STATE_ROOT, Storage, Suite};
 use super::error::LabError;
 use super::names::LabName;
 
@@ -60,6 +60,8 @@ pub struct LabRecord {
     pub hactl: PathBuf,
     /// The fence device.
     pub fence: FenceDevice,
+    /// Where the nodes' root file systems keep what is written to them.
+    pub storage: Storage,
     /// How long a node that was fenced spends in its firmware, in milliseconds.
     pub boot_delay_ms: u64,
 }
@@ -260,11 +262,15 @@ impl NodePaths {
     pub(crate) fn rootfs(&self) -> PathBuf {
         self.root.join("root")
     }
+    /// Holds what the node writes on its root file system.
+    pub(crate) fn writable(&self) -> PathBuf {
+        self.root.join("writable")
+    }
     pub(crate) fn upper(&self) -> PathBuf {
-        self.root.join("upper")
+        self.writable().join("upper")
     }
     pub(crate) fn work(&self) -> PathBuf {
-        self.root.join("work")
+        self.writable().join("work")
     }
     pub(crate) fn disk(&self, name: &str) -> PathBuf {
         self.root.join(format!("disk-{name}.img"))

@@ -3,6 +3,7 @@
 //! In: a lab's name and directory. Out: nothing of it. Works from names and from what the kernel shows, so it needs no
 //! record: a run that was killed at any point is cleaned up by the next `down` or `up`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -37,30 +38,46 @@ const OWN_FILES: [&str; 12] = [
     "ssh_config",
 ];
 
+/// How often it is tried again when something came after it had been looked for: a program that the killed run had
+/// started may live a moment longer.
+const PASSES: usize = 3;
+
 /// Removes everything.
 pub(crate) fn tear_down(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     refuse_foreign(paths)?;
+    let mut left = Vec::new();
+    for _ in 0..PASSES {
+        remove_all(name, paths)?;
+        left = leftovers(name, paths)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(LabError::Leftover { lab: name.to_string(), left })
+}
+
+fn remove_all(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     fence_device::stop(name)?;
     // A record that cannot be read does not keep the lab from being removed.
     if let Ok(Some(lab)) = paths.load() {
         cut_all(&lab, paths)?;
     }
     let hierarchies = Hierarchies::find()?;
-    for group in hierarchies.groups(&name.prefix()) {
-        hierarchies.group(&group).kill()?;
+    let mut seen = BTreeSet::new();
+    for group in hierarchies.groups(&name.prefix()).iter().map(|group| hierarchies.group(group)) {
+        group.freeze()?;
+        seen.append(&mut power::mounts_of(&group));
+        power::abort_fuse(&seen)?;
+        group.end()?;
     }
+    disks::detach(&power::own_loops(&seen, &paths.nodes())?)?;
     mounts::unmount_below(paths.root(), UNMOUNT_LIMIT)?;
     disks::detach(&disks::loops_below(paths.root()))?;
     network::remove_uplink(name)?;
     for namespace in network::namespaces(&name.prefix()) {
         network::remove_namespace(&namespace)?;
     }
-    for group in hierarchies.groups(&name.prefix()) {
-        hierarchies.group(&group).remove()?;
-    }
-    remove_files(paths)?;
-    let left = leftovers(name, paths)?;
-    if left.is_empty() { Ok(()) } else { Err(LabError::Leftover { lab: name.to_string(), left }) }
+    remove_files(paths)
 }
 
 /// A directory with other people's files is not touched. `up` writes the record before anything else, and `down`

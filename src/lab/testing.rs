@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::names::NodeName;
 
-use super::config::Suite;
+use super::config::{Storage, Suite};
 use super::record::{FenceDevice, LabDisk, LabNetwork, LabNode, LabRecord, Phase, RECORD_FORMAT};
 
 /// Three nodes, two networks, one disk each.
@@ -45,6 +45,7 @@ pub(crate) fn record() -> LabRecord {
             port: 7850,
             secret: "/lab/fence-secret".into(),
         },
+        storage: Storage::Memory,
         boot_delay_ms: 10_000,
     }
 }

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use secrecy::SecretString;
 
-use super::Options;
+use super::{Options, PipelineError};
 use crate::inventory::{self, Node, Sudo as InventorySudo};
 use crate::names::NodeName;
 use crate::secrets::SecretStore;
-use crate::transport::{Fleet, HopSettings, SshContext, SshSettings, SshTransport, Sudo, Transport, TransportError};
+use crate::transport::{
+    CommandLog, Fleet, HopSettings, Logged, SshContext, SshSettings, SshTransport, Sudo, Transport,
+    TransportError,
+};
 
 /// What the inventory says of the way to a node, as the transport wants it.
 pub(super) fn settings(node: &Node, secrets: &SecretStore, accept_new_host_keys: bool) -> SshSettings {
@@ -28,9 +31,11 @@ pub(super) fn settings(node: &Node, secrets: &SecretStore, accept_new_host_keys:
     settings.sudo = match &ssh.sudo {
         InventorySudo::Never => Sudo::No,
         InventorySudo::Passwordless => Sudo::Passwordless,
-        InventorySudo::Password(reference) => secrets
-            .get(&reference.to_string())
-            .map_or(Sudo::Passwordless, |password| Sudo::with_password(SecretString::from(password.to_owned()))),
+        InventorySudo::Password(reference) => {
+            secrets.get(&reference.to_string()).map_or(Sudo::Passwordless, |password| {
+                Sudo::with_password(SecretString::from(password.to_owned()))
+            })
+        }
     };
     settings
 }
@@ -40,7 +45,15 @@ fn hop(hop: &inventory::JumpHost) -> HopSettings {
 }
 
 /// The ways to these nodes. A node whose settings cannot be used is data.
-pub(super) fn fleet(nodes: &[&Node], secrets: &SecretStore, options: &Options) -> Ways {
+///
+/// # Errors
+/// The log cannot be written.
+pub(super) fn fleet(
+    nodes: &[&Node],
+    secrets: &SecretStore,
+    options: &Options,
+) -> Result<Ways, PipelineError> {
+    let log = options.log.as_deref().map(|path| open_log(path, secrets)).transpose()?;
     let passphrases: BTreeMap<Utf8PathBuf, SecretString> = nodes
         .iter()
         .filter_map(|node| Some((node, secrets.get(&node.ssh.passphrase.as_ref()?.to_string())?)))
@@ -55,13 +68,24 @@ pub(super) fn fleet(nodes: &[&Node], secrets: &SecretStore, options: &Options) -
     for node in nodes {
         let settings = settings(node, secrets, options.accept_new_host_keys);
         match SshTransport::new(&settings, Arc::clone(&context)) {
-            Ok(transport) => usable.push(Arc::new(transport)),
+            Ok(transport) => usable.push(match &log {
+                Some(log) => Arc::new(Logged::new(Arc::new(transport), Arc::clone(log))),
+                None => Arc::new(transport),
+            }),
             Err(error) => {
                 unusable.insert(node.name.clone(), error);
             }
         }
     }
-    (Fleet::new(usable), unusable)
+    Ok((Fleet::new(usable), unusable))
+}
+
+/// The log of every remote command, with every secret of the run masked.
+fn open_log(path: &Utf8Path, secrets: &SecretStore) -> Result<Arc<CommandLog>, PipelineError> {
+    let log =
+        CommandLog::open(path).map_err(|source| PipelineError::Log { path: path.to_owned(), source })?;
+    secrets.values().for_each(|secret| log.mask(secret));
+    Ok(Arc::new(log))
 }
 
 /// Nodes by whether there is a way to them at all.

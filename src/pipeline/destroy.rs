@@ -32,7 +32,8 @@ impl Session {
                         resource: id.clone(),
                         node: Some(node.clone()),
                         reason: format!("what hactl owns there could not be learned: {why}"),
-                        advice: "see /var/lib/hactl/owned.json on the node; nothing is removed without it".to_owned(),
+                        advice: "see /var/lib/hactl/owned.json on the node; nothing is removed without it"
+                            .to_owned(),
                     }),
                 }
             }

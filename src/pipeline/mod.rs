@@ -15,7 +15,7 @@ mod status;
 mod verify;
 
 pub use error::PipelineError;
-pub use options::Options;
+pub use options::{DEFAULT_PARALLEL, Options};
 pub use prepare::Prepared;
 pub use selector::{NodeSelector, SelectorError};
 pub use session::Session;

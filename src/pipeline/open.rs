@@ -19,7 +19,11 @@ impl Session {
     ///
     /// # Errors
     /// The inventory, its barclamps, its secrets or the selection of nodes are wrong.
-    pub async fn open(loaded: Loaded, options: Options, events: Arc<dyn EventSink>) -> Result<Self, PipelineError> {
+    pub async fn open(
+        loaded: Loaded,
+        options: Options,
+        events: Arc<dyn EventSink>,
+    ) -> Result<Self, PipelineError> {
         let selected = options.on.select(&loaded.inventory)?;
         let registry = Registry::load(&options.barclamp_paths).map_err(PipelineError::Barclamps)?;
         let prepared = Prepared::new(loaded, registry)?;
@@ -33,7 +37,7 @@ impl Session {
             .filter(|cluster| cluster.nodes.keys().any(|node| selected.contains(node)))
             .flat_map(|cluster| cluster.nodes.values())
             .collect();
-        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options);
+        let (fleet, unusable) = connect::fleet(&concerned, &secrets, &options)?;
         let mut session = Self {
             inventory,
             digest,

@@ -6,10 +6,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::PipelineError;
-use crate::barclamp::{BarclampError, Registry};
-use crate::inventory::{
-    Cluster, Diagnostic, Loaded, ResourceKind, SecretRef, SecretResolver, Setting, Sudo,
-};
+use crate::barclamp::{BarclampError, Registry, rehearse, secret_uses};
+use crate::inventory::{Cluster, Diagnostic, Loaded, SecretRef, SecretResolver, Sudo};
 use crate::names::{BarclampName, ClusterName};
 use crate::secrets::SecretStore;
 
@@ -43,13 +41,18 @@ impl Prepared {
                         resolved.insert(name.clone(), valid.value);
                     }
                     Err(errors) => {
-                        mistakes.extend(errors.iter().map(|error| diagnostic(&loaded, &entry.pointer, error)));
+                        mistakes
+                            .extend(errors.iter().map(|error| diagnostic(&loaded, &entry.pointer, error)));
                     }
                 }
             }
-            for reference in settings(cluster) {
+            references.extend(secret_uses(cluster).into_iter().map(|it| (it.name, it.reference)));
+            for reference in login_secrets(cluster) {
                 references.insert(reference.to_string(), reference.clone());
             }
+        }
+        if mistakes.is_empty() {
+            mistakes = rehearsed(&loaded, &registry, &attributes);
         }
         if mistakes.is_empty() {
             Ok(Self { loaded, registry, attributes, references })
@@ -91,24 +94,28 @@ fn diagnostic(loaded: &Loaded, pointer: &str, error: &BarclampError) -> Diagnost
     }
 }
 
-/// The secrets that a cluster refers to outside of its barclamps' attributes.
-fn settings(cluster: &Cluster) -> Vec<&SecretRef> {
-    let mut all: Vec<&Setting> = Vec::new();
-    for resource in cluster.resources.values() {
-        all.extend(resource.meta.values());
-        if let ResourceKind::Primitive(primitive) | ResourceKind::Template(primitive) = &resource.kind {
-            all.extend(primitive.params.values());
+/// What goes wrong when everything is rendered for nodes that nobody has looked at yet.
+fn rehearsed(
+    loaded: &Loaded,
+    registry: &Registry,
+    attributes: &BTreeMap<ClusterName, BTreeMap<BarclampName, Value>>,
+) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    for cluster in loaded.inventory.clusters.values() {
+        let resolved = attributes.get(&cluster.name).cloned().unwrap_or_default();
+        for error in rehearse(registry, cluster, resolved).err().into_iter().flatten() {
+            let entry = error.barclamp().and_then(|name| cluster.barclamps.get(name));
+            let whole = || format!("/clusters/{}", cluster.name);
+            let pointer = entry.map_or_else(whole, |entry| entry.pointer.clone());
+            mistakes.push(diagnostic(loaded, &pointer, &error));
         }
     }
-    all.extend(cluster.resource_defaults.values());
-    all.extend(cluster.operation_defaults.values());
-    let mut found: Vec<&SecretRef> = all
-        .into_iter()
-        .filter_map(|setting| match setting {
-            Setting::Secret(reference) => Some(reference),
-            Setting::Text(_) => None,
-        })
-        .collect();
+    mistakes
+}
+
+/// The secrets that logging in to the nodes of a cluster takes.
+fn login_secrets(cluster: &Cluster) -> Vec<&SecretRef> {
+    let mut found: Vec<&SecretRef> = Vec::new();
     for node in cluster.nodes.values() {
         found.extend(&node.ssh.passphrase);
         if let Sudo::Password(reference) = &node.ssh.sudo {

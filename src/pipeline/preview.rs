@@ -23,14 +23,16 @@ impl Session {
             let Some(target) = self.target(&node, desired) else { continue };
             match self.simulate(&node, target).await {
                 Ok(simulation) => {
-                    let noticed: Vec<String> = simulation.disruptive().map(|action| action.subject.clone()).collect();
+                    let noticed: Vec<String> =
+                        simulation.disruptive().map(|action| action.subject.clone()).collect();
                     if !noticed.is_empty() {
                         plan.steps[index].risk = Risk::Disruptive(noticed);
                     }
                     plan.notes.push(Note { cluster, text: forecast(&simulation) });
                 }
                 Err(why) => {
-                    let text = format!("what Pacemaker would do could not be learned: {}", self.secrets.hide(&why));
+                    let text =
+                        format!("what Pacemaker would do could not be learned: {}", self.secrets.hide(&why));
                     plan.notes.push(Note { cluster, text });
                 }
             }
@@ -47,7 +49,8 @@ impl Session {
         let Observation::Text(Some(live)) = seen else { return None };
         let reveal = |name: &str| self.secrets.get(name).map(str::to_owned);
         let difference =
-            diff(&Cib::parse(&live).ok()?, &Cib::parse(desired).ok()?, &Ownership::default(), &reveal).ok()?;
+            diff(&Cib::parse(&live).ok()?, &Cib::parse(desired).ok()?, &Ownership::default(), &reveal)
+                .ok()?;
         difference.target.render_revealed(&reveal).ok()
     }
 
@@ -58,7 +61,8 @@ impl Session {
             .timeout(SIMULATE_TIMEOUT)
             .secret();
         let output = transport.exec(&command).await.map_err(|error| error.to_string())?;
-        parse_crm_simulate(&output.stdout_text()).map_err(|error| format!("{error} ({})", output.stderr_text().trim()))
+        parse_crm_simulate(&output.stdout_text())
+            .map_err(|error| format!("{error} ({})", output.stderr_text().trim()))
     }
 }
 

@@ -59,7 +59,9 @@ impl FromStr for NodeSelector {
             let fail = |why: String| SelectorError::Word { word: word.to_owned(), why };
             let parsed = match word.strip_prefix('@') {
                 Some(role) => Word::Role(RoleName::new(role).map_err(|error| fail(error.to_string()))?),
-                None => Word::Pattern(Glob::new(word).map_err(|error| fail(error.to_string()))?.compile_matcher()),
+                None => {
+                    Word::Pattern(Glob::new(word).map_err(|error| fail(error.to_string()))?.compile_matcher())
+                }
             };
             words.push((word.to_owned(), parsed));
         }
@@ -79,7 +81,8 @@ impl NodeSelector {
     /// # Errors
     /// A word matches nothing.
     pub fn select(&self, inventory: &Inventory) -> Result<BTreeSet<NodeName>, SelectorError> {
-        let nodes: Vec<&Node> = inventory.clusters.values().flat_map(|cluster| cluster.nodes.values()).collect();
+        let nodes: Vec<&Node> =
+            inventory.clusters.values().flat_map(|cluster| cluster.nodes.values()).collect();
         if self.is_all() {
             return Ok(nodes.into_iter().map(|node| node.name.clone()).collect());
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 
-use super::{Options, PipelineError, connect};
+use super::{Options, PipelineError};
 use crate::apply::{self, Event, EventSink, LedgerStore, Locks, Outcome, Phase, Run};
 use crate::barclamp::Registry;
 use crate::desired;
@@ -80,6 +80,14 @@ impl Session {
     /// Asks these queries of these nodes and adds the answers to the facts.
     pub(super) async fn observe(&mut self, queries: &BTreeMap<NodeName, BTreeSet<Query>>) {
         discovery::observe(&self.fleet, queries, &mut self.facts, self.options.parallel).await;
+    }
+
+    /// Asks the selected nodes, on top of what is known, for what [`discovery::Report`] tells; the facts of those alone.
+    pub async fn survey(&mut self) -> FleetFacts {
+        let asked = self.selected.iter().map(|node| (node.clone(), discovery::report_queries())).collect();
+        self.observe(&asked).await;
+        let selected = self.facts.nodes.iter().filter(|(node, _)| self.selected.contains(*node));
+        FleetFacts { nodes: selected.map(|(node, outcome)| (node.clone(), outcome.clone())).collect() }
     }
 
     /// Plans the way from what was seen to what the inventory says.
@@ -185,7 +193,8 @@ impl Session {
 
 /// Who runs hactl, for others who find the lock taken.
 fn owner() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     format!("{user}@{host}, process {}, since {since}", std::process::id())

@@ -5,34 +5,76 @@ use std::time::{Duration, Instant};
 
 use super::{PipelineError, Session};
 use crate::apply::{Event, Phase};
-use crate::barclamp::{DeclaredCheck, checks};
+use crate::barclamp::{DeclaredCheck, Expect, checks};
 use crate::desired;
 use crate::facts::{NodeOutcome, Query};
 use crate::inventory::Cluster;
 use crate::names::{ClusterName, NodeName};
+use crate::plan::Check;
 use crate::verify::{CheckResult, REPORT_FORMAT, VerifyReport, judge, queries, reach};
 
 /// How often checks that do not hold yet are made again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a resource must have failed to run, Pacemaker having nothing left to do, until that counts as its last word.
+const GIVEN_UP: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Proves that the nodes are as the inventory says and that the services answer. What does not hold yet is tried
-    /// again until `patience` is over: a cluster that was just changed takes a moment.
+    /// again until `patience` is over: a cluster that was just changed takes a moment. What Pacemaker itself has given
+    /// up is not waited for.
     ///
     /// # Errors
     /// Nodes did not answer, or the barclamps contradict each other.
     pub async fn verify(&mut self, patience: Duration) -> Result<VerifyReport, PipelineError> {
         let began = Instant::now();
         self.events.emit(Event::PhaseStarted { phase: Phase::Verify, total: 0 });
+        let mut stopped: Option<(Vec<CheckResult>, Instant)> = None;
         let report = loop {
             let report = self.verify_once().await?;
             if report.holds() || began.elapsed() >= patience {
                 break report;
             }
+            let now = self.not_running(&report)?;
+            match &stopped {
+                Some((before, since)) if *before == now && !now.is_empty() => {
+                    if since.elapsed() >= GIVEN_UP && self.idle().await {
+                        break report;
+                    }
+                }
+                _ => stopped = Some((now, Instant::now())),
+            }
             tokio::time::sleep(RETRY_INTERVAL).await;
         };
         self.events.emit(Event::PhaseFinished { phase: Phase::Verify, took: began.elapsed() });
         Ok(report)
+    }
+
+    /// The checks that do not hold because a resource does not run.
+    fn not_running(&self, report: &VerifyReport) -> Result<Vec<CheckResult>, PipelineError> {
+        let declared = self.declared_checks()?;
+        let about_resources = |result: &&CheckResult| {
+            declared.get(&result.cluster).into_iter().flatten().any(|check| {
+                matches!(check.expect, Expect::Running { .. } | Expect::Fencing)
+                    && check_name(check) == result.check
+            })
+        };
+        let failed = report.results.iter().filter(|result| result.problem.is_some());
+        Ok(failed.filter(about_resources).cloned().collect())
+    }
+
+    /// Whether Pacemaker has nothing left to do in any cluster.
+    async fn idle(&mut self) -> bool {
+        let answers =
+            |node: &&NodeName| matches!(self.facts.nodes.get(*node), Some(NodeOutcome::Answered(_)));
+        let asked: Vec<NodeName> =
+            self.clusters().filter_map(|cluster| cluster.nodes.keys().find(answers)).cloned().collect();
+        let wanted = asked.iter().map(|node| (node.clone(), Check::Settled.queries())).collect();
+        self.observe(&wanted).await;
+        asked.iter().all(|node| {
+            self.facts
+                .node(node)
+                .is_some_and(|facts| Check::Settled.judge(&|query| facts.observation(query)).is_ok())
+        })
     }
 
     async fn verify_once(&mut self) -> Result<VerifyReport, PipelineError> {
@@ -79,7 +121,8 @@ impl Session {
 
     /// The node that is asked for a check: its own, or the first of the cluster that answers.
     fn asked<'a>(&self, cluster: &'a Cluster, check: &'a DeclaredCheck) -> Option<&'a NodeName> {
-        let answers = |node: &&NodeName| matches!(self.facts.nodes.get(*node), Some(NodeOutcome::Answered(_)));
+        let answers =
+            |node: &&NodeName| matches!(self.facts.nodes.get(*node), Some(NodeOutcome::Answered(_)));
         check.node.as_ref().or_else(|| cluster.nodes.keys().find(answers))
     }
 
@@ -108,10 +151,14 @@ impl Session {
         };
         CheckResult {
             cluster: cluster.name.clone(),
-            check: format!("{}/{}", check.barclamp, check.id),
+            check: check_name(check),
             summary: check.summary.clone(),
             node: check.node.clone(),
             problem: verdict.err().map(|problem| self.secrets.hide(&problem)),
         }
     }
+}
+
+fn check_name(check: &DeclaredCheck) -> String {
+    format!("{}/{}", check.barclamp, check.id)
 }

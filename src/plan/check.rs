@@ -69,7 +69,9 @@ impl Check {
         match self {
             Self::Done => BTreeSet::new(),
             Self::File { path, .. } => BTreeSet::from([Query::File { path: path.clone(), text: false }]),
-            Self::Packages { names } => names.iter().map(|name| Query::Package { name: name.clone() }).collect(),
+            Self::Packages { names } => {
+                names.iter().map(|name| Query::Package { name: name.clone() }).collect()
+            }
             Self::UnitActive { unit, .. } => BTreeSet::from([Query::Unit { name: unit.clone() }]),
             Self::Membership { .. } => BTreeSet::from([Query::Cluster(ClusterQuery::Quorum)]),
             Self::Settled => BTreeSet::from([Query::Cluster(ClusterQuery::Idle)]),
@@ -101,7 +103,9 @@ impl Check {
             }
             (Self::Packages { .. }, Observation::Package(state)) => {
                 let name = if let Query::Package { name } = query { name.as_str() } else { "?" };
-                ensure(state.as_ref().is_some_and(|state| state.configured), || format!("{name} is not installed"))
+                ensure(state.as_ref().is_some_and(|state| state.configured), || {
+                    format!("{name} is not installed")
+                })
             }
             (Self::UnitActive { active, .. }, Observation::Unit(state)) => {
                 let running = matches!(state.active_state.as_str(), "active" | "reloading");
@@ -111,7 +115,12 @@ impl Check {
             (Self::Settled, Observation::Text(text)) => match text.as_deref().map(str::trim) {
                 None => Err("Pacemaker does not run".to_owned()),
                 Some("idle") => Ok(()),
-                Some(pending) => Err(pending.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")),
+                Some(pending) => Err(pending
+                    .lines()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; ")),
             },
             (_, Observation::Text(text)) => self.judge_status(text.as_deref()),
             _ => Err("it was not looked at as what it is".to_owned()),
@@ -124,16 +133,23 @@ impl Check {
         match self {
             Self::Online { nodes } => judge_online(nodes, &status),
             Self::AllStopped => {
-                let running: Vec<&str> =
-                    status.resources.iter().filter(|one| one.active && !one.is_fencing()).map(|one| one.id.as_str()).collect();
+                let running: Vec<&str> = status
+                    .resources
+                    .iter()
+                    .filter(|one| one.active && !one.is_fencing())
+                    .map(|one| one.id.as_str())
+                    .collect();
                 ensure(running.is_empty(), || format!("{} still run", running.join(", ")))
             }
             Self::Maintenance { on } => {
                 ensure(status.maintenance_mode == *on, || format!("it is {}", if *on { "off" } else { "on" }))
             }
             Self::Running { resources } => {
-                let runs = |id: &String| status.resources.iter().any(|one| &one.id == id && one.active && !one.failed);
-                let missing: Vec<&str> = resources.iter().filter(|id| !runs(id)).map(String::as_str).collect();
+                let runs = |id: &String| {
+                    status.resources.iter().any(|one| &one.id == id && one.active && !one.failed)
+                };
+                let missing: Vec<&str> =
+                    resources.iter().filter(|id| !runs(id)).map(String::as_str).collect();
                 ensure(missing.is_empty(), || format!("{} do not run", missing.join(", ")))
             }
             _ => Ok(()),

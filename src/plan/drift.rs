@@ -58,7 +58,9 @@ fn origin(step: &Step, facts: &FleetFacts) -> Origin {
         return Origin::NeverApplied;
     }
     match &step.action {
-        Action::ReplaceFile { path, .. } | Action::RemoveFile { path, .. } | Action::CopySecret { path, .. } => {
+        Action::ReplaceFile { path, .. }
+        | Action::RemoveFile { path, .. }
+        | Action::CopySecret { path, .. } => {
             let Some(owned) = ledger.files.get(path) else { return Origin::NeverApplied };
             let Some(left) = &owned.digest else { return Origin::Unclear };
             match seen_digest(node, path) {
@@ -84,9 +86,11 @@ fn owns(ledger: &Ledger, package: &String) -> bool {
 
 /// The digest of a file that was looked at (`Some(None)`: it is absent).
 fn seen_digest(node: &NodeFacts, path: &camino::Utf8Path) -> Option<Option<crate::facts::Digest>> {
-    [true, false].into_iter().find_map(|text| match node.observation(&Query::File { path: path.to_owned(), text }) {
-        Observation::File(state) => Some(state.map(|state| state.digest)),
-        _ => None,
+    [true, false].into_iter().find_map(|text| {
+        match node.observation(&Query::File { path: path.to_owned(), text }) {
+            Observation::File(state) => Some(state.map(|state| state.digest)),
+            _ => None,
+        }
     })
 }
 

@@ -78,7 +78,9 @@ impl Problems<'_> {
 }
 
 fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, steps: &[Step], problems: &mut Problems<'_>) {
-    let installs = steps.iter().any(|step| step.node == node.name && matches!(step.action, Action::InstallPackages { .. }));
+    let installs = steps
+        .iter()
+        .any(|step| step.node == node.name && matches!(step.action, Action::InstallPackages { .. }));
     if let Some(os) = problems.known("the distribution", &seen.os)
         && let Err(error) = Distro::of(os)
     {
@@ -89,7 +91,10 @@ fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, steps: &[Step], 
     {
         problems.add(
             format!("the machine at {} calls itself `{hostname}`", node.address),
-            format!("correct the address in the inventory, or run `hostnamectl set-hostname {}` there", node.name),
+            format!(
+                "correct the address in the inventory, or run `hostnamectl set-hostname {}` there",
+                node.name
+            ),
         );
     }
     clock(seen, problems);
@@ -172,14 +177,19 @@ fn leftovers(cluster: &Cluster, seen: &NodeFacts, problems: &mut Problems<'_>) {
         if ledger.cluster != cluster.name.as_str() {
             problems.add(
                 format!("it belongs to the cluster `{}` that hactl made", ledger.cluster),
-                format!("`hactl destroy` that cluster first, or give this one its name (`{}`)", ledger.cluster),
+                format!(
+                    "`hactl destroy` that cluster first, or give this one its name (`{}`)",
+                    ledger.cluster
+                ),
             );
         }
         return;
     }
     let present = match seen.observation(&conf) {
         Observation::File(state) => state.and_then(|state| state.text),
-        Observation::Unknown(why) => return problems.add(format!("{COROSYNC_CONF}: {why}"), "see why and run again"),
+        Observation::Unknown(why) => {
+            return problems.add(format!("{COROSYNC_CONF}: {why}"), "see why and run again");
+        }
         _ => None,
     };
     let name = present.as_deref().map(|text| {

@@ -40,6 +40,11 @@ impl<'a> Steps<'a> {
         self.steps.is_empty()
     }
 
+    /// The steps so far.
+    pub fn iter(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter()
+    }
+
     /// Adds a step and returns its id. `what` must be unique for this resource and node.
     pub fn push(&mut self, node: &NodeName, what: &str, action: Action, after: &[StepId]) -> StepId {
         self.push_step(Step {

@@ -52,7 +52,11 @@ impl CibConfig {
                 _ => match context.observed(node, &query()) {
                     Observation::Unknown(why) => {
                         let reason = format!("the CIB could not be read: {why}");
-                        return Err(self.blocked(Some(node), reason, "see what `cibadmin --query` says on the node"));
+                        return Err(self.blocked(
+                            Some(node),
+                            reason,
+                            "see what `cibadmin --query` says on the node",
+                        ));
                     }
                     _ => continue,
                 },
@@ -61,9 +65,15 @@ impl CibConfig {
                 continue;
             }
             let cib = Cib::parse(text).map_err(|error| {
-                self.blocked(Some(node), format!("the CIB cannot be understood: {error}"), "see `cibadmin --query`")
+                self.blocked(
+                    Some(node),
+                    format!("the CIB cannot be understood: {error}"),
+                    "see `cibadmin --query`",
+                )
             })?;
-            let rank = |cib: &Cib| (cib.root().attr("have-quorum") == Some("1"), cib.version().admin_epoch, cib.version().epoch);
+            let rank = |cib: &Cib| {
+                (cib.root().attr("have-quorum") == Some("1"), cib.version().admin_epoch, cib.version().epoch)
+            };
             if best.as_ref().is_none_or(|(_, known)| rank(&cib) > rank(known)) {
                 best = Some((node, cib));
             }
@@ -72,8 +82,9 @@ impl CibConfig {
     }
 
     fn compare(&self, live: &Cib, context: &DiffContext<'_>) -> Result<CibDiff, Blocked> {
-        let desired = Cib::parse(&self.desired)
-            .map_err(|error| self.blocked(None, format!("the rendered CIB is wrong: {error}"), "correct the barclamp"))?;
+        let desired = Cib::parse(&self.desired).map_err(|error| {
+            self.blocked(None, format!("the rendered CIB is wrong: {error}"), "correct the barclamp")
+        })?;
         let reveal = |name: &str| context.secrets.get(name).map(str::to_owned);
         diff(live, &desired, &Ownership::default(), &reveal)
             .map_err(|error| self.blocked(None, error.to_string(), "correct the inventory"))
@@ -83,8 +94,11 @@ impl CibConfig {
         if difference.conflicts.is_empty() {
             return Ok(());
         }
-        let lines: Vec<String> =
-            difference.conflicts.iter().map(|conflict| format!("{}: {}", conflict.object, conflict.why)).collect();
+        let lines: Vec<String> = difference
+            .conflicts
+            .iter()
+            .map(|conflict| format!("{}: {}", conflict.object, conflict.why))
+            .collect();
         let advice = "make the inventory equal to what is there, or remove it from the cluster (crm, pcs), then plan again";
         Err(self.blocked(None, lines.join("\n"), advice))
     }
@@ -108,7 +122,8 @@ impl Resource for CibConfig {
     }
 
     fn judge(&self, context: &DiffContext<'_>) -> (Vec<Note>, Result<Change, Blocked>) {
-        let compared = self.start(context).and_then(|(node, cib)| Ok((node, self.compare(&cib, context)?, cib)));
+        let compared =
+            self.start(context).and_then(|(node, cib)| Ok((node, self.compare(&cib, context)?, cib)));
         match compared {
             Err(blocked) => (Vec::new(), Err(blocked)),
             Ok((node, difference, cib)) => {
@@ -158,10 +173,15 @@ impl CibConfig {
             return Ok(Change::None);
         }
         let mut changes: Vec<String> = difference.changes.iter().map(ToString::to_string).collect();
-        changes.extend(difference.deferred.iter().map(|object| format!("+ {object} (once its node has joined)")));
+        changes.extend(
+            difference.deferred.iter().map(|object| format!("+ {object} (once its node has joined)")),
+        );
         let mut steps = Steps::of(&self.id);
         let text: String = changes.iter().map(|change| change.clone() + "\n").collect();
-        let summary = format!("{} changes in the CIB", changes.len());
+        let summary = match changes.len() {
+            1 => "1 change in the CIB".to_owned(),
+            number => format!("{number} changes in the CIB"),
+        };
         let action = Action::PatchCib { desired: self.desired.clone(), changes };
         let patched = steps.push(node, "patch", action, &[]);
         steps.guard(Guard::Cib { intent: intent_digest(cib) });

@@ -1,26 +1,20 @@
 //! corosync.conf on all nodes of a cluster, and that the running corosync has it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use super::{Change, DiffContext, ManagedFile, Resource, ResourceId, Steps};
+use super::rollout::{COROSYNC, NodeState, PACEMAKER, Rollout};
+use super::{Change, DiffContext, ManagedFile, Resource, ResourceId};
 use crate::corosync::{
-    ChangeClass, Classification, CorosyncConf, Version, classify, classify_running, parse_cmap,
-    parse_quorum_status,
+    ChangeClass, Classification, CorosyncConf, Version, classify_on_node, parse_cmap, parse_quorum_status,
 };
-use crate::facts::{ClusterQuery, Observation, Query};
+use crate::facts::{ClusterQuery, Observation, Query, UnitState};
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, Check, Risk, StepId, UnitVerb};
+use crate::plan::Blocked;
 
 /// Where corosync reads its configuration.
 const CONF_PATH: &str = "/etc/corosync/corosync.conf";
-/// The units, in the order in which they start.
-const COROSYNC: &str = "corosync.service";
-const PACEMAKER: &str = "pacemaker.service";
-/// How long a restarted node may take to be online again.
-const REJOIN_LIMIT: Duration = Duration::from_secs(180);
 /// The oldest corosync that this was tried with; assumed where the package's version cannot be read.
 const OLDEST_VERSION: Version = Version::new(3, 0, 0);
 
@@ -35,13 +29,6 @@ pub struct CorosyncConfig {
     pub nodes: BTreeSet<NodeName>,
     /// The text of the file.
     pub content: String,
-}
-
-/// What is known of one node before the change.
-struct NodeState {
-    running: bool,
-    old: Option<String>,
-    pending: Classification,
 }
 
 impl CorosyncConfig {
@@ -64,20 +51,38 @@ impl CorosyncConfig {
         Blocked { resource: self.id.clone(), node: Some(node.clone()), reason, advice }
     }
 
-    fn state(&self, node: &NodeName, conf: &CorosyncConf, context: &DiffContext<'_>) -> Result<NodeState, Blocked> {
-        let none = Classification { class: ChangeClass::None, changes: Vec::new() };
+    fn unit(&self, node: &NodeName, unit: &str, context: &DiffContext<'_>) -> Result<UnitState, Blocked> {
+        match context.observed(node, &unit_query(unit)) {
+            Observation::Unit(state) => Ok(state),
+            Observation::Unknown(why) => Err(self.blocked(node, format!("{unit}: {why}"))),
+            _ => Err(self.blocked(node, format!("{unit} was not looked at as a unit"))),
+        }
+    }
+
+    fn state(
+        &self,
+        node: &NodeName,
+        conf: &CorosyncConf,
+        context: &DiffContext<'_>,
+    ) -> Result<NodeState, Blocked> {
         let old = match context.observed(node, &file_query()) {
             Observation::File(state) => state.and_then(|state| state.text),
             Observation::Unknown(why) => return Err(self.blocked(node, format!("{CONF_PATH}: {why}"))),
             _ => None,
         };
-        let running = match context.observed(node, &unit_query()) {
-            Observation::Unit(state) => matches!(state.active_state.as_str(), "active" | "reloading"),
-            Observation::Unknown(why) => return Err(self.blocked(node, format!("{COROSYNC}: {why}"))),
-            _ => false,
+        let (corosync, pacemaker) =
+            (self.unit(node, COROSYNC, context)?, self.unit(node, PACEMAKER, context)?);
+        let startable = [&corosync, &pacemaker]
+            .iter()
+            .all(|unit| unit.load_state == "loaded" && !unit.unit_file_state.starts_with("masked"));
+        let mut state = NodeState {
+            corosync: is_running(&corosync),
+            pacemaker: is_running(&pacemaker),
+            startable: startable && old.is_some(),
+            needed: Classification { class: ChangeClass::None, changes: Vec::new() },
         };
-        if !running {
-            return Ok(NodeState { running, old, pending: none });
+        if !state.corosync {
+            return Ok(state);
         }
         let cmap = match context.observed(node, &Query::Cluster(ClusterQuery::Cmap)) {
             Observation::Text(Some(text)) => {
@@ -90,47 +95,55 @@ impl CorosyncConfig {
             Observation::Text(Some(text)) => parse_quorum_status(&text).ok(),
             _ => None,
         };
-        let pending = classify_running(conf, &cmap, quorum.as_ref(), version(node, context));
-        Ok(NodeState { running, old, pending })
+        // What is not a corosync.conf at all says nothing of what runs.
+        let old = old.and_then(|text| CorosyncConf::parse(&text).ok());
+        state.needed = classify_on_node(old.as_ref(), conf, &cmap, quorum.as_ref(), version(node, context));
+        Ok(state)
     }
 
-    /// What the change as a whole needs: from the old file to the new one, and from what runs to the file.
-    fn classification(
-        &self,
-        states: &BTreeMap<&NodeName, NodeState>,
-        conf: &CorosyncConf,
-        context: &DiffContext<'_>,
-    ) -> Classification {
-        let mut whole = Classification { class: ChangeClass::None, changes: Vec::new() };
-        for (node, state) in states.iter().filter(|(_, state)| state.running) {
-            // Where the old file can be read, the way from it is judged link by link; what runs decides whether
-            // anything is to be done at all.
-            let from_file = state.old.as_deref().filter(|old| *old != self.content).and_then(|old| {
-                CorosyncConf::parse(old).ok().map(|old| classify(&old, conf, version(node, context)))
-            });
-            let part = match from_file {
-                Some(from_file) if from_file.class >= state.pending.class => from_file,
-                _ => state.pending.clone(),
-            };
-            if part.class > whole.class {
-                whole.class = part.class;
-            }
-            for change in part.changes {
-                if !whole.changes.contains(&change) {
-                    whole.changes.push(change);
-                }
+    /// Writes the file where it differs. Returns the difference, with the nodes that it is on.
+    fn write(&self, rollout: &mut Rollout<'_>, context: &DiffContext<'_>) -> Result<String, Blocked> {
+        let mut differences: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for node in &self.nodes {
+            let file = self.file(node);
+            if let Some((steps, _, diff)) = file.diff_with(&context.observed(node, &file_query()), context)? {
+                differences.entry(diff).or_default().push(node.as_str());
+                rollout.write(steps.into_steps());
             }
         }
-        whole
+        let everywhere = |nodes: &[&str]| nodes.len() == self.nodes.len();
+        let text = |(diff, nodes): (String, Vec<&str>)| match everywhere(&nodes) {
+            true => diff,
+            false => format!("# on {}:\n{diff}", nodes.join(", ")),
+        };
+        Ok(differences.into_iter().map(text).collect())
     }
+}
+
+/// What all nodes together need, each change once.
+fn whole(states: &BTreeMap<NodeName, NodeState>) -> Classification {
+    let mut whole = Classification { class: ChangeClass::None, changes: Vec::new() };
+    for needed in states.values().map(|state| &state.needed) {
+        whole.class = whole.class.max(needed.class);
+        for change in &needed.changes {
+            if !whole.changes.contains(change) {
+                whole.changes.push(change.clone());
+            }
+        }
+    }
+    whole
+}
+
+fn is_running(unit: &UnitState) -> bool {
+    matches!(unit.active_state.as_str(), "active" | "reloading")
 }
 
 fn file_query() -> Query {
     Query::File { path: Utf8PathBuf::from(CONF_PATH), text: true }
 }
 
-fn unit_query() -> Query {
-    Query::Unit { name: COROSYNC.to_owned() }
+fn unit_query(unit: &str) -> Query {
+    Query::Unit { name: unit.to_owned() }
 }
 
 fn package_query() -> Query {
@@ -156,12 +169,16 @@ impl Resource for CorosyncConfig {
     fn queries(&self) -> Vec<(NodeName, Query)> {
         let per_node = [
             file_query(),
-            unit_query(),
+            unit_query(COROSYNC),
+            unit_query(PACEMAKER),
             package_query(),
             Query::Cluster(ClusterQuery::Cmap),
             Query::Cluster(ClusterQuery::Quorum),
         ];
-        self.nodes.iter().flat_map(|node| per_node.iter().map(|query| (node.clone(), query.clone()))).collect()
+        self.nodes
+            .iter()
+            .flat_map(|node| per_node.iter().map(|query| (node.clone(), query.clone())))
+            .collect()
     }
 
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
@@ -171,48 +188,37 @@ impl Resource for CorosyncConfig {
             .map_err(|error| self.blocked(&founder, format!("the rendered {CONF_PATH} is wrong: {error}")))?;
         let mut states = BTreeMap::new();
         for node in &self.nodes {
-            states.insert(node, self.state(node, &conf, context)?);
+            states.insert(node.clone(), self.state(node, &conf, context)?);
         }
-        let class = self.classification(&states, &conf, context);
-        let mut steps = Steps::of(&self.id);
-        let mut diff = String::new();
-        let before = match class.class {
-            ChangeClass::FullStop => detach_all(&mut steps, &states),
-            _ => Vec::new(),
-        };
-        let mut written = before.clone();
-        for node in &self.nodes {
-            let file = self.file(node);
-            let Some((file_steps, _, file_diff)) = file.diff_with(&context.observed(node, &file_query()), context)? else {
-                continue;
-            };
-            if !diff.contains(&file_diff) {
-                diff.push_str(&file_diff);
-            }
-            for mut step in file_steps.into_steps() {
-                step.after.clone_from(&before);
-                written.push(steps.push_step(step));
-            }
+        let needed = whole(&states);
+        let mut rollout = Rollout::of(&self.id, &states);
+        if needed.class == ChangeClass::FullStop {
+            rollout.stop_all();
         }
-        match class.class {
+        let diff = self.write(&mut rollout, context)?;
+        match needed.class {
             ChangeClass::None => {}
-            ChangeClass::Reload => reload(&mut steps, &states, &written),
-            ChangeClass::RollingRestart => rolling_restart(&mut steps, &states, &written),
-            ChangeClass::FullStop => start_all(&mut steps, &states, &written),
+            ChangeClass::Reload => rollout.reload(),
+            ChangeClass::RollingRestart => rollout.restart_one_by_one(),
+            ChangeClass::FullStop => rollout.start_all(),
         }
-        Ok(steps.change(summary(&class), diff + &reasons(&class)))
+        let runs = states.values().any(|state| state.corosync);
+        let summary = summary(&needed, !diff.is_empty(), runs);
+        Ok(rollout.into_steps().change(summary, diff + &reasons(&needed)))
     }
 }
 
-fn summary(class: &Classification) -> String {
-    match class.class {
+fn summary(needed: &Classification, written: bool, runs: bool) -> String {
+    let write = if written { "write corosync.conf and " } else { "" };
+    match needed.class {
+        ChangeClass::None if runs => "write corosync.conf (corosync runs with this already)".to_owned(),
         ChangeClass::None => "write corosync.conf".to_owned(),
-        ChangeClass::Reload => "write corosync.conf and reload corosync (nothing restarts)".to_owned(),
+        ChangeClass::Reload => format!("{write}reload corosync (nothing restarts)"),
         ChangeClass::RollingRestart => {
-            "write corosync.conf and restart corosync node by node (resources keep running)".to_owned()
+            format!("{write}restart corosync node by node (resources keep running)")
         }
         ChangeClass::FullStop => {
-            "stop corosync everywhere, write corosync.conf, start it again (resources keep running)".to_owned()
+            format!("{write}stop corosync everywhere before it is started again (resources keep running)")
         }
     }
 }
@@ -225,62 +231,4 @@ fn reasons(class: &Classification) -> String {
         text.push_str(&format!("# {}: {old} -> {new}: {}: {}\n", change.path, change.class, change.why));
     }
     text
-}
-
-fn running<'a>(states: &'a BTreeMap<&NodeName, NodeState>) -> impl Iterator<Item = &'a NodeName> {
-    states.iter().filter(|(_, state)| state.running).map(|(node, _)| *node)
-}
-
-fn reload(steps: &mut Steps<'_>, states: &BTreeMap<&NodeName, NodeState>, after: &[StepId]) {
-    if let Some(node) = running(states).next() {
-        steps.push(node, "reload", Action::ReloadCorosync, after);
-    }
-}
-
-fn unit(steps: &mut Steps<'_>, node: &NodeName, unit: &str, verb: UnitVerb, after: &[StepId]) -> StepId {
-    let what = format!("{}-{}", verb.word(), unit.trim_end_matches(".service"));
-    let id = steps.push(node, &what, Action::Unit { unit: unit.to_owned(), verb }, after);
-    let active = verb == UnitVerb::Start;
-    steps.proof(Check::UnitActive { unit: unit.to_owned(), active });
-    if !active {
-        steps.risk(Risk::Disruptive(vec![format!("{unit} on {node} (its resources keep running)")]));
-    }
-    id
-}
-
-/// One node after the other, under maintenance mode, so that resources stay where they are.
-fn rolling_restart(steps: &mut Steps<'_>, states: &BTreeMap<&NodeName, NodeState>, after: &[StepId]) {
-    let nodes: Vec<NodeName> = running(states).cloned().collect();
-    let Some(first) = nodes.first() else { return };
-    let mut last = steps.push(first, "maintenance-on", Action::Maintenance { on: true }, after);
-    for node in &nodes {
-        last = unit(steps, node, PACEMAKER, UnitVerb::Stop, &[last]);
-        last = unit(steps, node, COROSYNC, UnitVerb::Stop, &[last]);
-        last = unit(steps, node, COROSYNC, UnitVerb::Start, &[last]);
-        last = unit(steps, node, PACEMAKER, UnitVerb::Start, &[last]);
-        let online = Check::Online { nodes: nodes.clone() };
-        last = steps.push(node, "rejoin", Action::wait(online, REJOIN_LIMIT), &[last]);
-    }
-    steps.push(first, "maintenance-off", Action::Maintenance { on: false }, &[last]);
-}
-
-/// Everything down, under maintenance mode. Returns the steps after which the file may be written.
-fn detach_all(steps: &mut Steps<'_>, states: &BTreeMap<&NodeName, NodeState>) -> Vec<StepId> {
-    let nodes: Vec<NodeName> = running(states).cloned().collect();
-    let Some(first) = nodes.first() else { return Vec::new() };
-    let on = steps.push(first, "maintenance-on", Action::Maintenance { on: true }, &[]);
-    let stopped: Vec<StepId> =
-        nodes.iter().map(|node| unit(steps, node, PACEMAKER, UnitVerb::Stop, std::slice::from_ref(&on))).collect();
-    nodes.iter().map(|node| unit(steps, node, COROSYNC, UnitVerb::Stop, &stopped)).collect()
-}
-
-fn start_all(steps: &mut Steps<'_>, states: &BTreeMap<&NodeName, NodeState>, after: &[StepId]) {
-    let nodes: Vec<NodeName> = running(states).cloned().collect();
-    let Some(first) = nodes.first() else { return };
-    let up: Vec<StepId> =
-        nodes.iter().map(|node| unit(steps, node, COROSYNC, UnitVerb::Start, after)).collect();
-    let up: Vec<StepId> = nodes.iter().map(|node| unit(steps, node, PACEMAKER, UnitVerb::Start, &up)).collect();
-    let online = Check::Online { nodes: nodes.clone() };
-    let online = steps.push(first, "rejoin", Action::wait(online, REJOIN_LIMIT), &up);
-    steps.push(first, "maintenance-off", Action::Maintenance { on: false }, &[online]);
 }

@@ -161,6 +161,6 @@ impl Resource for ManagedFile {
 
 /// A unified diff without file headers; empty when the texts are equal.
 #[must_use]
-pub fn text_diff(old: &str, new: &str) -> String {
+pub(super) fn text_diff(old: &str, new: &str) -> String {
     similar::TextDiff::from_lines(old, new).unified_diff().context_radius(2).to_string()
 }

@@ -57,8 +57,14 @@ impl Resource for LinkCheck {
         }
         let mut steps = Steps::of(&self.id);
         // A port that corosync uses cannot be listened on, and membership itself shows that it is reached.
-        if self.addresses.len() > 1 && let Some(first) = listeners.first().cloned() {
-            let action = Action::CheckLinks { listeners, addresses: self.addresses.clone(), ports: self.ports.clone() };
+        if self.addresses.len() > 1
+            && let Some(first) = listeners.first().cloned()
+        {
+            let action = Action::CheckLinks {
+                listeners,
+                addresses: self.addresses.clone(),
+                ports: self.ports.clone(),
+            };
             steps.push(&first, "check", action, &[]);
         }
         Ok(steps.change("check that the nodes reach each other on every link", ""))

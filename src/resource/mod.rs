@@ -14,6 +14,7 @@ mod link_check;
 mod managed;
 mod membership;
 mod packages;
+mod rollout;
 mod shared_secret;
 mod teardown;
 mod unit;

@@ -57,7 +57,9 @@ impl Teardown {
     /// Whether a unit runs, or does not exist.
     fn is_active(&self, node: &NodeName, unit: &str, context: &DiffContext<'_>) -> Result<bool, Blocked> {
         match context.observed(node, &Query::Unit { name: unit.to_owned() }) {
-            Observation::Unit(state) => Ok(matches!(state.active_state.as_str(), "active" | "activating" | "reloading")),
+            Observation::Unit(state) => {
+                Ok(matches!(state.active_state.as_str(), "active" | "activating" | "reloading"))
+            }
             Observation::Unknown(why) => Err(self.blocked(node, unit, &why)),
             _ => Ok(false),
         }
@@ -74,8 +76,16 @@ impl Teardown {
                 }
                 if unit == STACK[0] && last.is_empty() {
                     let stop = steps.push(node, "stop-resources", Action::StopAllResources, &[]);
-                    steps.risk(Risk::Disruptive(vec![format!("every resource of the cluster {}", self.cluster)]));
-                    last = vec![steps.push(node, "stopped", Action::wait(Check::AllStopped, STOP_LIMIT), &[stop])];
+                    steps.risk(Risk::Disruptive(vec![format!(
+                        "every resource of the cluster {}",
+                        self.cluster
+                    )]));
+                    last = vec![steps.push(
+                        node,
+                        "stopped",
+                        Action::wait(Check::AllStopped, STOP_LIMIT),
+                        &[stop],
+                    )];
                 }
                 let action = Action::Unit { unit: unit.to_owned(), verb: UnitVerb::Stop };
                 stopped.push(steps.push(node, &format!("stop-{unit}"), action, &last));
@@ -111,7 +121,8 @@ impl Teardown {
         }
         after = self.restore_units(node, ledger, steps, context, after)?;
         for (path, owned) in &ledger.files {
-            let restored = owned.backup.as_ref().map_or(String::new(), |_| " (the earlier one is put back)".to_owned());
+            let restored =
+                owned.backup.as_ref().map_or(String::new(), |_| " (the earlier one is put back)".to_owned());
             diff.push_str(&format!("-{path} on {node}{restored}\n"));
             let action = Action::RemoveFile { path: path.clone(), restore: owned.backup.clone() };
             after = vec![steps.push(node, &format!("remove-{path}"), action, &after)];

@@ -100,9 +100,7 @@ impl Unit {
     fn boot_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
         let file_state = state.unit_file_state.as_str();
         match self.boot {
-            BootState::Enabled if fresh || matches!(file_state, "disabled" | "masked-runtime" | "") => {
-                Some(UnitVerb::Enable)
-            }
+            BootState::Enabled if fresh || matches!(file_state, "disabled" | "") => Some(UnitVerb::Enable),
             BootState::Disabled if fresh || matches!(file_state, "enabled" | "enabled-runtime") => {
                 Some(UnitVerb::Disable)
             }
@@ -110,10 +108,10 @@ impl Unit {
         }
     }
 
-    fn run_step(&self, state: &UnitState, fresh: bool) -> Option<UnitVerb> {
+    fn run_step(&self, state: &UnitState) -> Option<UnitVerb> {
         let active = state.active_state == "active" || state.active_state == "reloading";
         match self.run {
-            RunState::Running if !active || fresh => Some(UnitVerb::Start),
+            RunState::Running if !active => Some(UnitVerb::Start),
             RunState::Stopped if active => Some(UnitVerb::Stop),
             _ => None,
         }
@@ -137,7 +135,8 @@ impl Resource for Unit {
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
         let state = self.state(context)?;
         let held = self.held_by.as_ref().is_some_and(|packages| context.pending.contains(packages));
-        let fresh = held && state.load_state == "not-found";
+        // Masked until the next boot: what the package's installation wanted of the unit shows only afterwards.
+        let fresh = held || state.unit_file_state == "masked-runtime";
         if state.load_state == "not-found" && !held {
             let packages_first = self.requires.iter().any(|id| context.pending.contains(id));
             if self.boot == BootState::Disabled && self.run != RunState::Running {
@@ -157,11 +156,11 @@ impl Resource for Unit {
             );
         }
         let mut verbs = Vec::new();
-        if held || state.unit_file_state == "masked-runtime" {
+        if fresh {
             verbs.push(UnitVerb::Unmask);
         }
         verbs.extend(self.boot_step(&state, fresh));
-        let run = self.run_step(&state, fresh);
+        let run = self.run_step(&state);
         verbs.extend(run);
         let stale = if run.is_none() { self.stale_because(&state, context) } else { None };
         verbs.extend(stale.is_some().then_some(self.reread));
@@ -189,14 +188,10 @@ impl Unit {
         }
         let words: Vec<&str> = verbs.iter().map(|verb| verb.word()).collect();
         let why = stale.map(|why| format!(" ({why})")).unwrap_or_default();
-        let diff = format!(
-            "-{} is {}, {}\n+{}: {}\n",
-            self.unit,
-            state.active_state,
-            state.unit_file_state,
-            self.unit,
-            words.join(", ")
-        );
+        // systemd knows no state of a unit that no package has brought yet.
+        let boot = if state.load_state == "not-found" { "not installed" } else { &state.unit_file_state };
+        let diff =
+            format!("-{0} is {1}, {boot}\n+{0}: {2}\n", self.unit, state.active_state, words.join(", "));
         steps.change(format!("{} {}{why}", words.join(", "), self.unit), diff)
     }
 }

@@ -61,7 +61,8 @@ pub fn mark_of(diff: &str) -> Mark {
 #[must_use]
 pub fn styled_diff(diff: &str, indent: usize, theme: Theme) -> String {
     let mut out = String::new();
-    for line in diff.lines() {
+    // Where all is new, the place says nothing.
+    for line in diff.lines().filter(|line| !line.starts_with("@@ -0,0 ")) {
         let line = printable(line);
         let styled = match line.as_bytes().first() {
             Some(b'+') => theme.good(&line).to_string(),

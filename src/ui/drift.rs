@@ -9,7 +9,11 @@ use crate::plan::{Origin, ResourceChange};
 
 /// The text; `differences` shows each line by line too.
 #[must_use]
-pub fn drift_text(groups: &BTreeMap<Origin, Vec<&ResourceChange>>, differences: bool, theme: Theme) -> String {
+pub fn drift_text(
+    groups: &BTreeMap<Origin, Vec<&ResourceChange>>,
+    differences: bool,
+    theme: Theme,
+) -> String {
     if groups.is_empty() {
         return format!("{}\n", theme.good("No drift: everything is as the inventory says."));
     }
@@ -28,6 +32,10 @@ pub fn drift_text(groups: &BTreeMap<Origin, Vec<&ResourceChange>>, differences: 
         }
         out.push('\n');
     }
-    let _ = writeln!(out, "{}", theme.heading(format!("{}; hactl apply makes them go.", count(total, "difference"))));
+    let _ = writeln!(
+        out,
+        "{}",
+        theme.heading(format!("{}; hactl apply makes them go.", count(total, "difference")))
+    );
     out
 }

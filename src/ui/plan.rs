@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::diff::printable;
 use super::{Theme, count, mark_of, styled_diff};
 use crate::names::{ClusterName, NodeName};
-use crate::plan::{Check, Guard, Plan, ResourceChange, Risk, Step};
+use crate::plan::{Action, Check, Guard, Plan, ResourceChange, Risk, Step};
 use crate::resource::ResourceId;
 
 /// How much of a plan is shown.
@@ -38,7 +38,7 @@ pub struct PlanView<'a> {
 }
 
 /// Where a resource lives, as its id says after the last `@`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place<'a> {
     Node(&'a str),
     Cluster(&'a str),
@@ -57,6 +57,7 @@ fn placed(id: &ResourceId) -> (&str, Place<'_>) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry<'a> {
     name: &'a str,
+    place: Place<'a>,
     change: &'a ResourceChange,
     risks: Risks<'a>,
 }
@@ -64,6 +65,8 @@ struct Entry<'a> {
 /// What the steps of one resource may do to others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Risks<'a> {
+    /// Where something of the node's own is done (not to the cluster through it).
+    nodes: BTreeSet<&'a str>,
     disturbs: Vec<&'a str>,
     destroys: Vec<&'a str>,
 }
@@ -71,20 +74,28 @@ struct Risks<'a> {
 impl Entry<'_> {
     /// Whether two entries differ in their place only. `here` and `there` are their nodes.
     fn same_elsewhere(&self, here: &str, other: &Self, there: &str) -> bool {
-        let neutral = |text: &str, node: &str| text.replace(&format!(" on {node}"), " on *");
         self.name == other.name
             && self.risks.destroys.is_empty()
             && other.risks.destroys.is_empty()
-            && self.change.diff == other.change.diff
-            && neutral(&self.change.summary, here) == neutral(&other.change.summary, there)
+            && alike(&self.change.diff, here, &other.change.diff, there)
+            && alike(&self.change.summary, here, &other.change.summary, there)
             && self.risks.disturbs.len() == other.risks.disturbs.len()
-            && self
-                .risks
-                .disturbs
-                .iter()
-                .zip(&other.risks.disturbs)
-                .all(|(a, b)| neutral(a, here) == neutral(b, there))
+            && self.risks.disturbs.iter().zip(&other.risks.disturbs).all(|(a, b)| alike(a, here, b, there))
     }
+}
+
+/// Whether two texts are the same line by line, where each may have its own node's name in place of the other's.
+fn alike(one: &str, here: &str, other: &str, there: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let neutral = |line: &str, name: &str| {
+        let words = line.split_inclusive(|c| !word(c)).map(|part| match part.strip_prefix(name) {
+            Some(rest) if !rest.starts_with(word) => format!("\0{rest}"),
+            _ => part.to_owned(),
+        });
+        words.collect::<String>()
+    };
+    let same = |(a, b): (&str, &str)| a == b || neutral(a, here) == neutral(b, there);
+    one == other || (one.lines().count() == other.lines().count() && one.lines().zip(other.lines()).all(same))
 }
 
 /// Nodes (or a cluster as a whole) with their changes.
@@ -165,7 +176,7 @@ impl<'a> PlanView<'a> {
         for change in &self.plan.changes {
             let (name, place) = placed(&change.resource);
             let risks = risks.get(&change.resource).cloned().unwrap_or_default();
-            places.entry(place).or_default().push(Entry { name, change, risks });
+            places.entry(place).or_default().push(Entry { name, place, change, risks });
         }
         let mut clusters: BTreeMap<&'a str, Vec<Group<'a>>> = BTreeMap::new();
         for (place, entries) in places {
@@ -188,6 +199,9 @@ impl<'a> PlanView<'a> {
         let mut all: BTreeMap<&'a ResourceId, Risks<'a>> = BTreeMap::new();
         for step in &self.plan.steps {
             let risks = all.entry(&step.resource).or_default();
+            if !concerns_all(&step.action) {
+                risks.nodes.insert(step.node.as_str());
+            }
             match &step.risk {
                 Risk::Safe => {}
                 Risk::Destroys(device) => risks.destroys.push(device),
@@ -211,7 +225,7 @@ impl<'a> PlanView<'a> {
             let place = match group.nodes.as_slice() {
                 [] => "the cluster as a whole".to_owned(),
                 [node] => format!("node {node}"),
-                nodes => format!("nodes {} (the same on each)", nodes.join(", ")),
+                nodes => format!("nodes {} (the same on each, shown for {})", nodes.join(", "), nodes[0]),
             };
             let _ = writeln!(out, "  {}", self.theme.heading(place));
             for entry in &group.entries {
@@ -224,7 +238,13 @@ impl<'a> PlanView<'a> {
     fn write_entry(&self, out: &mut String, entry: &Entry<'_>) {
         let mark = mark_of(&entry.change.diff).styled(self.theme);
         let name = self.theme.faint(format!("[{}]", printable(entry.name)));
-        let _ = writeln!(out, "    {mark} {} {name}", printable(&entry.change.summary));
+        let place = match entry.place {
+            Place::Cluster(_) if !entry.risks.nodes.is_empty() => {
+                format!(" on {}", entry.risks.nodes.iter().copied().collect::<Vec<_>>().join(", "))
+            }
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "    {mark} {}{place} {name}", printable(&entry.change.summary));
         if !entry.risks.disturbs.is_empty() {
             let risk = format!("! stops, restarts or moves: {}", printable(&entry.risks.disturbs.join(", ")));
             let _ = writeln!(out, "      {}", self.theme.warning(risk));
@@ -299,13 +319,29 @@ impl<'a> PlanView<'a> {
             Guard::File { path, digest: Some(digest) } => {
                 lines.push(format!("only if {path} still has digest {}", digest.short()));
             }
-            Guard::Cib { .. } => lines.push("only if the CIB's configuration is still as it was seen".to_owned()),
+            Guard::Cib { .. } => {
+                lines.push("only if the CIB's configuration is still as it was seen".to_owned())
+            }
         }
         if step.proof != Check::Done {
             lines.push(format!("proof: {}", step.proof));
         }
         lines
     }
+}
+
+/// Whether an action does something to the cluster as a whole, wherever it is executed.
+fn concerns_all(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::PatchCib { .. }
+            | Action::Wait { .. }
+            | Action::ReloadCorosync
+            | Action::Maintenance { .. }
+            | Action::CheckLinks { .. }
+            | Action::Standby { .. }
+            | Action::StopAllResources
+    )
 }
 
 impl Group<'_> {
@@ -320,7 +356,7 @@ impl Group<'_> {
 mod tests {
     use super::*;
     use crate::facts::Digest;
-    use crate::plan::{Action, Blocked, Note, PLAN_FORMAT, StepId, UnitVerb};
+    use crate::plan::{Blocked, Note, PLAN_FORMAT, StepId, UnitVerb};
 
     fn node(name: &str) -> NodeName {
         NodeName::new(name).unwrap()
@@ -416,7 +452,7 @@ mod tests {
         assert_eq!(
             shown(&plan, Detail::Normal),
             "cluster web
-  nodes alpha, beta (the same on each)
+  nodes alpha, beta (the same on each, shown for alpha)
     + install corosync [packages:cluster]
         +corosync
     ~ restart corosync.service [unit:corosync.service]
@@ -435,6 +471,14 @@ note web: Pacemaker would then
 5 changes in 5 steps on 2 nodes; stops, restarts or moves corosync.service on alpha, corosync.service on beta, vip.
 "
         );
+    }
+
+    #[test]
+    fn a_node_s_own_name_makes_no_difference_and_another_s_does() {
+        assert!(alike("127.0.1.1 alpha\n+alpha beta\n", "alpha", "127.0.1.1 beta\n+alpha beta\n", "beta"));
+        assert!(!alike("name: alpha2", "alpha", "name: beta2", "beta"), "another name that begins alike");
+        assert!(!alike("peer: beta", "alpha", "peer: gamma", "beta"));
+        assert!(!alike("a\nb", "alpha", "a", "beta"));
     }
 
     #[test]
@@ -471,6 +515,16 @@ note web: Pacemaker would then
 Blocked by the problem above: nothing is done until it is solved.
 "
         );
+    }
+
+    #[test]
+    fn a_change_to_the_whole_cluster_names_the_nodes_that_are_touched_one_by_one() {
+        let mut plan = empty();
+        let id = ResourceId::of_cluster("corosync", "/etc/corosync/corosync.conf", &web());
+        let action = Action::RemoveFile { path: "/etc/corosync/corosync.conf".into(), restore: None };
+        add(&mut plan, id, &node("beta"), "write corosync.conf", "-x\n a\n", action, Risk::Safe);
+        let text = shown(&plan, Detail::Normal);
+        assert!(text.contains("~ write corosync.conf on beta [corosync:"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Judges a check by what was observed. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::barclamp::{DeclaredCheck, Expect};
 use crate::cib::{ClusterStatus, parse_crm_mon};
@@ -34,7 +34,9 @@ pub fn judge(
     let nodes: Vec<NodeName> = cluster.nodes.keys().cloned().collect();
     match &check.expect {
         Expect::Quorum => Check::Membership { nodes }.judge(observe),
-        Expect::Unit { name, active } => Check::UnitActive { unit: name.clone(), active: *active }.judge(observe),
+        Expect::Unit { name, active } => {
+            Check::UnitActive { unit: name.clone(), active: *active }.judge(observe)
+        }
         Expect::NodesOnline => online(&nodes, &status(observe)?),
         Expect::Fencing => fencing(&status(observe)?),
         Expect::Running { resources } => running(resources, &status(observe)?),
@@ -74,22 +76,129 @@ fn fencing(status: &ClusterStatus) -> Result<(), String> {
     if devices.is_empty() {
         return Err("there is no fencing device".to_owned());
     }
-    let down: Vec<String> =
-        devices.iter().filter(|one| !one.active || one.failed).map(|one| one.id.clone()).collect();
-    problem(&down, "do not run")
+    let down = devices.iter().filter(|one| !one.active || one.failed).map(|one| one.id.as_str());
+    all_run(down.collect(), status)
 }
 
 fn running(wanted: &[String], status: &ClusterStatus) -> Result<(), String> {
     let known = |id: &str| status.resources.iter().any(|one| one.id == id && one.active && !one.failed);
-    if wanted.is_empty() {
-        let down: Vec<String> = status
-            .resources
-            .iter()
-            .filter(|one| one.is_wanted() && (!one.active || one.failed))
-            .map(|one| one.id.clone())
-            .collect();
-        return problem(&down, "do not run");
+    let down: BTreeSet<&str> = if wanted.is_empty() {
+        let down = status.resources.iter().filter(|one| one.is_wanted() && (!one.active || one.failed));
+        down.map(|one| one.id.as_str()).collect()
+    } else {
+        wanted.iter().map(String::as_str).filter(|id| !known(id)).collect()
+    };
+    all_run(down, status)
+}
+
+/// Each resource that does not run with what failed of it, and how Pacemaker is made to try again.
+fn all_run(down: BTreeSet<&str>, status: &ClusterStatus) -> Result<(), String> {
+    if down.is_empty() {
+        return Ok(());
     }
-    let down: Vec<String> = wanted.iter().filter(|id| !known(id)).cloned().collect();
-    problem(&down, "do not run")
+    let mut lines = Vec::new();
+    let mut failed = false;
+    for id in down {
+        let reasons = failures(id, status);
+        failed |= !reasons.is_empty();
+        lines.push(if reasons.is_empty() {
+            format!("{id} does not run")
+        } else {
+            format!("{id} does not run:")
+        });
+        lines.extend(reasons);
+    }
+    lines.push(if failed {
+        "what to do: mend the cause, then have Pacemaker try again (`crm_resource --cleanup` on a node)"
+            .to_owned()
+    } else {
+        "what to do: see `crm_mon -1 --inactive` on a node".to_owned()
+    });
+    Err(lines.join("\n"))
+}
+
+/// What failed of a resource: `start on alpha, beta: not installed: Couldn't find device`.
+fn failures(id: &str, status: &ClusterStatus) -> Vec<String> {
+    // Instances of a clone are `ID:0`, `ID:1`; what failed may be named with or without that.
+    let base = id.split(':').next().unwrap_or(id);
+    let mut nodes: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
+    for failure in &status.failures {
+        let Some((name, operation)) = failed_operation(&failure.operation) else { continue };
+        if name.split(':').next() != Some(base) {
+            continue;
+        }
+        let outcome = if failure.status == "complete" { &failure.exit_status } else { &failure.status };
+        let why =
+            [outcome.as_str(), failure.exit_reason.as_str()].into_iter().filter(|text| !text.is_empty());
+        let why = why.collect::<Vec<_>>().join(": ");
+        nodes.entry((operation.to_owned(), why)).or_default().insert(&failure.node);
+    }
+    let listed = |nodes: BTreeSet<&str>| nodes.into_iter().collect::<Vec<_>>().join(", ");
+    nodes
+        .into_iter()
+        .map(|((operation, why), on)| format!("  {operation} on {}: {why}", listed(on)))
+        .collect()
+}
+
+/// Resource and operation of `fence-alpha_start_0`.
+fn failed_operation(key: &str) -> Option<(&str, &str)> {
+    let (rest, _interval) = key.rsplit_once('_')?;
+    rest.rsplit_once('_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cib::{Failure, ResourceStatus};
+
+    fn stopped(id: &str) -> ResourceStatus {
+        ResourceStatus {
+            id: id.to_owned(),
+            parents: Vec::new(),
+            is_instance: false,
+            agent: "stonith:fence_ipmilan".to_owned(),
+            role: "Stopped".to_owned(),
+            target_role: None,
+            active: false,
+            orphaned: false,
+            blocked: false,
+            managed: true,
+            failed: false,
+            pending: None,
+            nodes: Vec::new(),
+        }
+    }
+
+    fn failure(operation: &str, node: &str, reason: &str) -> Failure {
+        Failure {
+            operation: operation.to_owned(),
+            node: node.to_owned(),
+            exit_status: "error".to_owned(),
+            exit_reason: reason.to_owned(),
+            exit_code: Some(1),
+            status: "complete".to_owned(),
+            at: "now".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_does_not_run_says_what_failed_and_where() {
+        let status = ClusterStatus {
+            stonith_enabled: true,
+            resources: vec![stopped("fence-alpha"), stopped("fence-beta")],
+            failures: vec![
+                failure("fence-alpha_start_0", "gamma", "wrong password"),
+                failure("fence-alpha_start_0", "beta", "wrong password"),
+                failure("other_monitor_10000", "beta", "not this one"),
+            ],
+            ..ClusterStatus::default()
+        };
+        let told = fencing(&status).unwrap_err();
+        assert_eq!(
+            told,
+            "fence-alpha does not run:\n  start on beta, gamma: error: wrong password\nfence-beta does not run\n\
+             what to do: mend the cause, then have Pacemaker try again (`crm_resource --cleanup` on a node)"
+        );
+        assert!(running(&["fence-beta".to_owned()], &status).unwrap_err().contains("crm_mon"));
+    }
 }

@@ -11,6 +11,6 @@ pub use judge::{judge, queries};
 pub use reach::{Reached, reach};
 pub use report::{CheckResult, REPORT_FORMAT, VerifyReport};
 pub use status::{
-    ClusterReport, FencingEvent, FencingReport, LinkReport, NodeReport, NodeState, QuorumReport, ResourceReport,
-    STATUS_FORMAT, StatusReport, status, status_queries,
+    ClusterReport, FencingEvent, FencingReport, LinkReport, NodeReport, NodeState, QuorumReport,
+    ResourceReport, STATUS_FORMAT, StatusReport, status, status_queries,
 };

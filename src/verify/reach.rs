@@ -53,7 +53,11 @@ async fn http(url: &str, status: u16, contains: Option<&str>) -> Reached {
             return Err(format!("{url} answers with more than {MAX_BODY_BYTES} bytes"));
         }
     }
-    if String::from_utf8_lossy(&body).contains(wanted) { Ok(()) } else { Err(format!("{url} does not say `{wanted}`")) }
+    if String::from_utf8_lossy(&body).contains(wanted) {
+        Ok(())
+    } else {
+        Err(format!("{url} does not say `{wanted}`"))
+    }
 }
 
 /// The innermost cause: "connection refused" rather than "error sending request".

@@ -23,7 +23,13 @@ fn authentication(error: &TransportError) -> &str {
 #[tokio::test]
 async fn every_common_kind_of_key_works() {
     let host = Host::start();
-    for kind in ["ed25519", "ecdsa"] {
+    let kinds = [
+        "ed25519",
+        "ecdsa",
+        #[cfg(feature = "rsa")]
+        "rsa",
+    ];
+    for kind in kinds {
         let key = host.folder.key(kind, kind, "");
         authorize(&host, &key);
         let settings = SshSettings { identities: vec![key], ..host.settings() };
@@ -151,6 +157,12 @@ async fn rsa_keys_are_refused_with_the_reason() {
         matches!(&error, TransportError::HostKey { reason, .. } if reason.contains("ssh-keygen -A")),
         "{error}"
     );
+}
+
+#[cfg(feature = "rsa")]
+#[tokio::test]
+async fn a_host_with_an_rsa_key_only_is_reached() {
+    check(&Host::with(Wish { host_key_type: "rsa", ..Wish::default() }).settings()).await.unwrap();
 }
 
 #[tokio::test]

@@ -9,20 +9,30 @@ use crate::plan::{Action, Step};
 ///
 /// # Errors
 /// What came back from the node, and what to do next.
-pub(in super::super) async fn perform(step: &Step, run: &Run, ledger: &mut LedgerStore) -> Result<(), StepError> {
+pub(in super::super) async fn perform(
+    step: &Step,
+    run: &Run,
+    ledger: &mut LedgerStore,
+) -> Result<(), StepError> {
     match &step.action {
         Action::InstallPackages { packages, keep_stopped } => {
             packages::install(step, run, ledger, packages, keep_stopped).await
         }
         Action::RemovePackages { packages } => packages::remove(step, run, ledger, packages).await,
         Action::ReplaceFile { .. } => files::replace(step, run, ledger).await,
-        Action::RemoveFile { path, restore } => files::remove(step, run, ledger, path, restore.as_deref()).await,
+        Action::RemoveFile { path, restore } => {
+            files::remove(step, run, ledger, path, restore.as_deref()).await
+        }
         Action::Unit { unit, verb } => units::change(step, run, ledger, unit, *verb).await,
-        Action::GenerateSecret { path, size_bytes } => secrets::generate(step, run, ledger, path, *size_bytes).await,
+        Action::GenerateSecret { path, size_bytes } => {
+            secrets::generate(step, run, ledger, path, *size_bytes).await
+        }
         Action::CopySecret { path, from } => secrets::copy(step, run, ledger, path, from).await,
         Action::LoadModule { name } => kernel::load_module(step, run, name).await,
         Action::SetSysctl { key, value } => kernel::set_sysctl(step, run, key, value).await,
-        Action::CheckLinks { listeners, addresses, ports } => links::check(run, listeners, addresses, ports).await,
+        Action::CheckLinks { listeners, addresses, ports } => {
+            links::check(run, listeners, addresses, ports).await
+        }
         Action::ReloadCorosync => cluster::reload_corosync(step, run).await,
         Action::Maintenance { on } => cluster::maintenance(step, run, *on).await,
         Action::Standby { target, on } => cluster::standby(step, run, target, *on).await,

@@ -65,7 +65,12 @@ async fn make_parent(step: &Step, run: &Run, path: &Utf8Path) -> Result<(), Step
     run.must(&step.node, &command, DISK_ADVICE).await.map(|_| ())
 }
 
-async fn judge_candidate(step: &Step, run: &Run, image: &FileImage, argv: &[String]) -> Result<(), StepError> {
+async fn judge_candidate(
+    step: &Step,
+    run: &Run,
+    image: &FileImage,
+    argv: &[String],
+) -> Result<(), StepError> {
     let transport = run.transport(&step.node)?;
     make_dir(transport.as_ref(), CANDIDATE_DIR).await?;
     let name = image.path.as_str().trim_start_matches('/').replace('/', "%");

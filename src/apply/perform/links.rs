@@ -51,7 +51,9 @@ pub(super) async fn check(
     let mut mail: BTreeMap<&NodeName, Vec<String>> = BTreeMap::new();
     for (from, to) in pairs(addresses.keys(), listeners) {
         for (link, port) in ports.iter().enumerate() {
-            let (Some(source), Some(target)) = (addresses[from].get(link), addresses[to].get(link)) else { continue };
+            let (Some(source), Some(target)) = (addresses[from].get(link), addresses[to].get(link)) else {
+                continue;
+            };
             let message = format!("hactl {from} {to} {link}");
             expected.insert(message.clone());
             mail.entry(from).or_default().extend([
@@ -64,7 +66,9 @@ pub(super) async fn check(
     }
     try_join_all(mail.into_iter().map(|(node, words)| send(run, node, words))).await?;
     let deadline = Instant::now() + ARRIVAL_LIMIT;
-    let arrived = join_all(sessions.iter_mut().map(|(node, session)| arrivals(node, session, &expected, deadline))).await;
+    let arrived =
+        join_all(sessions.iter_mut().map(|(node, session)| arrivals(node, session, &expected, deadline)))
+            .await;
     let mut missing = expected;
     for message in arrived.into_iter().flatten() {
         missing.remove(&message);
@@ -95,7 +99,10 @@ async fn listen(
     }
     let said = super::super::run::tail(&session.finish().await?);
     let reason = format!("{node} cannot listen on corosync's port: {said}");
-    Err(StepError::guarded(reason, "end what uses the port, or correct `links` in the inventory, then run again"))
+    Err(StepError::guarded(
+        reason,
+        "end what uses the port, or correct `links` in the inventory, then run again",
+    ))
 }
 
 async fn send(run: &Run, node: &NodeName, words: Vec<String>) -> Result<(), StepError> {
@@ -127,7 +134,11 @@ async fn arrivals(
     heard
 }
 
-fn blocked(missing: &BTreeSet<String>, addresses: &BTreeMap<NodeName, Vec<IpAddr>>, ports: &[u16]) -> StepError {
+fn blocked(
+    missing: &BTreeSet<String>,
+    addresses: &BTreeMap<NodeName, Vec<IpAddr>>,
+    ports: &[u16],
+) -> StepError {
     let mut lines = Vec::new();
     for (from, all) in addresses {
         for (to, targets) in addresses {
@@ -135,10 +146,15 @@ fn blocked(missing: &BTreeSet<String>, addresses: &BTreeMap<NodeName, Vec<IpAddr
                 if missing.contains(&format!("hactl {from} {to} {link}"))
                     && let (Some(source), Some(target)) = (all.get(link), targets.get(link))
                 {
-                    lines.push(format!("UDP port {port} does not pass from {from} ({source}) to {to} ({target}), link {link}"));
+                    lines.push(format!(
+                        "UDP port {port} does not pass from {from} ({source}) to {to} ({target}), link {link}"
+                    ));
                 }
             }
         }
     }
-    StepError::guarded(lines.join("\n"), "open the port in the firewalls on the way, or correct `links`, then run again")
+    StepError::guarded(
+        lines.join("\n"),
+        "open the port in the firewalls on the way, or correct `links`, then run again",
+    )
 }

@@ -90,7 +90,8 @@ async fn mask(step: &Step, run: &Run, units: &[String]) -> Result<(), StepError>
     if units.is_empty() {
         return Ok(());
     }
-    let argv = ["systemctl", "mask", "--runtime", "--"].into_iter().map(str::to_owned).chain(units.iter().cloned());
+    let argv =
+        ["systemctl", "mask", "--runtime", "--"].into_iter().map(str::to_owned).chain(units.iter().cloned());
     let command = Command::new(argv).timeout(MASK_TIMEOUT);
     run.must(&step.node, &command, "see what systemctl says on the node").await.map(|_| ())
 }
@@ -130,11 +131,17 @@ async fn update(step: &Step, run: &Run) -> Result<(), StepError> {
 }
 
 fn waiting(step: &Step, run: &Run, output: &Output) {
-    let text = format!("waiting for the package manager: {}", tail(output).lines().next().unwrap_or_default());
+    let text =
+        format!("waiting for the package manager: {}", tail(output).lines().next().unwrap_or_default());
     run.events.emit(Event::StepProgress { step: step.id.clone(), node: step.node.clone(), text });
 }
 
-async fn checked(step: &Step, run: &Run, command: &Command, packages: &[String]) -> Result<Output, StepError> {
+async fn checked(
+    step: &Step,
+    run: &Run,
+    command: &Command,
+    packages: &[String],
+) -> Result<Output, StepError> {
     let output = run.transport(&step.node)?.exec(command).await?;
     if output.status.success() { Ok(output) } else { Err(refused(&output, packages)) }
 }

@@ -34,9 +34,9 @@ pub(super) async fn generate(
     size_bytes: usize,
 ) -> Result<(), StepError> {
     let mut bytes = Zeroizing::new(vec![0_u8; size_bytes]);
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| StepError::failed(format!("no random bytes: {error}"), "see getrandom(2) on this machine"))?;
+    OsRng.try_fill_bytes(&mut bytes).map_err(|error| {
+        StepError::failed(format!("no random bytes: {error}"), "see getrandom(2) on this machine")
+    })?;
     put(step, run, ledger, path, &bytes).await
 }
 
@@ -56,7 +56,8 @@ pub(super) async fn copy(
         return Err(StepError::guard(format!("{path} is not on {from} any more")));
     };
     if content.is_empty() || content.len() > SECRET_LIMIT_BYTES {
-        let reason = format!("{path} on {from} has {} bytes; 1 to {SECRET_LIMIT_BYTES} are plausible", content.len());
+        let reason =
+            format!("{path} on {from} has {} bytes; 1 to {SECRET_LIMIT_BYTES} are plausible", content.len());
         return Err(StepError::failed(reason, format!("remove {path} where it is wrong, then run again")));
     }
     put(step, run, ledger, path, &content).await

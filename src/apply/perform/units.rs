@@ -36,9 +36,11 @@ pub(super) async fn change(
     if output.status.success() {
         return Ok(());
     }
-    let log = Command::new(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", SHOWN_LOG_LINES, "-u", unit]);
+    let log =
+        Command::new(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", SHOWN_LOG_LINES, "-u", unit]);
     let log = transport.exec(&log).await?;
-    let reason = format!("`systemctl {} {unit}`: {}\n{}", verb.word(), tail(&output), log.stdout_text().trim_end());
+    let reason =
+        format!("`systemctl {} {unit}`: {}\n{}", verb.word(), tail(&output), log.stdout_text().trim_end());
     Err(StepError::failed(reason, format!("see `journalctl -u {unit}` on {}, then run again", step.node)))
 }
 
@@ -50,7 +52,9 @@ async fn remember(
     unit: &str,
     verb: UnitVerb,
 ) -> Result<(), StepError> {
-    if matches!(verb, UnitVerb::Unmask | UnitVerb::Reload | UnitVerb::Restart) || ledger.ledger().units.contains_key(unit) {
+    if matches!(verb, UnitVerb::Unmask | UnitVerb::Reload | UnitVerb::Restart)
+        || ledger.ledger().units.contains_key(unit)
+    {
         return Ok(());
     }
     let transport = run.transport(&step.node)?;
@@ -58,7 +62,8 @@ async fn remember(
     let seen = ask(transport.as_ref(), &std::iter::once(query.clone()).collect()).await?;
     match seen.get(&query) {
         Some(Observation::Unit(state)) => {
-            let before = OwnedUnit { was: state.unit_file_state.clone(), was_active: state.active_state.clone() };
+            let before =
+                OwnedUnit { was: state.unit_file_state.clone(), was_active: state.active_state.clone() };
             ledger.own_unit(transport.as_ref(), run.cluster_of(&step.node)?, unit, before).await
         }
         other => {

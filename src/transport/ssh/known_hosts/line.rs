@@ -174,6 +174,27 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_read_or_refused(text in "(@revoked |@cert-authority )?[ -~é|,!*?]{0,40}( ssh-ed25519 [A-Za-z0-9+/=]{0,40})?") {
+            let _ = Line::parse(&text);
+        }
+
+        #[test]
+        fn a_pattern_matches_as_its_naive_meaning(pattern in "[ab*?]{0,8}", name in "[ab]{0,8}") {
+            proptest::prop_assert_eq!(glob(&pattern, &name), naive(pattern.as_bytes(), name.as_bytes()));
+        }
+    }
+
+    fn naive(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern, name) {
+            ([], _) => name.is_empty(),
+            ([b'*', rest @ ..], _) => (0..=name.len()).any(|skip| naive(rest, &name[skip..])),
+            ([c, rest @ ..], [n, others @ ..]) => (*c == b'?' || c == n) && naive(rest, others),
+            (_, []) => false,
+        }
+    }
+
     #[test]
     fn what_cannot_be_read_says_why() {
         assert!(Line::parse("# comment").unwrap().is_none() && Line::parse("  ").unwrap().is_none());

@@ -1,0 +1,196 @@
+//! A lab of a test's own: it begins bare and ends with the test, also when that fails.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{Client, Program, Ran};
+
+/// Longest time for bringing a lab up: the first time, an image is built and packages are fetched.
+const UP_LIMIT: Duration = Duration::from_secs(600);
+/// Longest time for taking a lab down.
+const DOWN_LIMIT: Duration = Duration::from_secs(120);
+/// Longest time for one run of hactl; the longest installs packages on nodes that share this machine with others.
+pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(600);
+/// Longest time for a command on a node.
+const NODE_LIMIT: Duration = Duration::from_secs(120);
+/// How often a condition is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A lab, its inventory and what is to run in it.
+pub(crate) struct TestLab {
+    name: String,
+    folder: tempfile::TempDir,
+    /// The text of the inventory that `hactl lab up` printed; a test may change it, then [`TestLab::write`] it.
+    pub(crate) nodes: String,
+    /// The text of a second inventory, merged with the first.
+    pub(crate) services: String,
+    began: Instant,
+}
+
+impl TestLab {
+    /// Brings a lab up. What a killed earlier run of the same test left is taken down first.
+    pub(crate) fn up(test: &str, options: &[&str]) -> Self {
+        // The same name in every run of this checkout, so that leftovers are found, and another in every checkout, so
+        // that they do not meet.
+        let checkout = hactl::facts::Digest::of(env!("CARGO_MANIFEST_DIR").as_bytes()).to_string();
+        let hex: String = checkout.chars().rev().filter(char::is_ascii_hexdigit).take(4).collect();
+        let name = format!("t-{test}-{}", hex.to_lowercase());
+        let folder = tempfile::Builder::new().prefix(&format!("hactl-{name}-")).tempdir().expect("a folder");
+        let mut lab =
+            Self { name, folder, nodes: String::new(), services: String::new(), began: Instant::now() };
+        lab.down();
+        let began = Instant::now();
+        let up = lab.lab(&["up"], options, UP_LIMIT).expect(0);
+        lab.began = began;
+        lab.say(&format!("{} nodes are up", up.out.matches("address:").count()));
+        lab.nodes = up.out;
+        lab.write();
+        lab
+    }
+
+    /// The lab's name, which is also that of its cluster.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A free address in the first network.
+    pub(crate) fn virtual_ip(&self) -> IpAddr {
+        let after = self.nodes.split("address: ").nth(1).expect("the inventory names addresses");
+        let address = after.split([',', ' ', '}']).next().unwrap_or_default();
+        let (network, _) = address.rsplit_once('.').expect("an IPv4 address");
+        format!("{network}.100").parse().expect("an address")
+    }
+
+    /// Where HAProxy answers.
+    pub(crate) fn service(&self) -> SocketAddr {
+        SocketAddr::new(self.virtual_ip(), 80)
+    }
+
+    /// A client that asks there all the time.
+    pub(crate) fn client(&self) -> Client {
+        Client::start(self.service())
+    }
+
+    /// Describes HAProxy behind the virtual address, and what else the cluster's section is to have.
+    pub(crate) fn web(&mut self, corosync: &str, more: &str) {
+        let vip = self.virtual_ip();
+        self.services = format!(
+            "clusters:\n  {}:\n    barclamps:\n      pacemaker: {{ corosync: {{ {corosync} }} }}\n      \
+             haproxy: {{ vip: {{ address: {vip}, prefix: 24 }}, monitor_interval: 5s }}\n{more}",
+            self.name
+        );
+        self.write();
+    }
+
+    /// Writes both inventories.
+    pub(crate) fn write(&self) {
+        std::fs::write(self.path("nodes.yml"), &self.nodes).expect("the inventory can be written");
+        let services = if self.services.is_empty() { "clusters: {}\n" } else { &self.services };
+        std::fs::write(self.path("services.yml"), services).expect("the inventory can be written");
+    }
+
+    /// A file of the test's own.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    /// hactl with a verb that needs an inventory, not yet started. It writes a log of every remote command.
+    pub(crate) fn command(&self, verb: &str, arguments: &[&str]) -> Command {
+        let mut command = hactl();
+        command.arg(verb).args(arguments);
+        command.arg("--log").arg(self.path("remote.log"));
+        command.arg("-i").arg(self.path("nodes.yml"));
+        if !self.services.is_empty() {
+            command.arg("-i").arg(self.path("services.yml"));
+        }
+        command
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn hactl(&self, verb: &str, arguments: &[&str]) -> Ran {
+        Program::start(&mut self.command(verb, arguments)).finish(RUN_LIMIT)
+    }
+
+    /// Runs a line of shell on a node, which must succeed; its stdout.
+    #[track_caller]
+    pub(crate) fn on(&self, node: &str, shell: &str) -> String {
+        self.try_on(node, shell).expect(0).out
+    }
+
+    /// Runs a line of shell on a node.
+    #[track_caller]
+    pub(crate) fn try_on(&self, node: &str, shell: &str) -> Ran {
+        self.lab(&["ssh"], &[node, "--", shell], NODE_LIMIT)
+    }
+
+    /// Breaks or repairs something: the words after `hactl lab fault`.
+    #[track_caller]
+    pub(crate) fn fault(&self, words: &[&str]) {
+        let (first, rest) = words.split_first().expect("a fault");
+        self.lab(&["fault", first], rest, NODE_LIMIT).expect(0);
+    }
+
+    /// Waits until a line of shell succeeds on a node.
+    #[track_caller]
+    pub(crate) fn wait_on(&self, node: &str, what: &str, limit: Duration, shell: &str) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ran = self.try_on(node, shell);
+            if ran.code == Some(0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "waited {limit:?} until {what}\n{ran}");
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Tells how far the test is and how long it took so far.
+    pub(crate) fn say(&self, text: &str) {
+        eprintln!("[{} {:6.1} s] {text}", self.name, self.began.elapsed().as_secs_f64());
+    }
+
+    #[track_caller]
+    fn lab(&self, verb: &[&str], words: &[&str], limit: Duration) -> Ran {
+        let mut command = hactl();
+        command.arg("lab").args(verb).args(["--name", &self.name]).args(words);
+        Program::start(&mut command).finish(limit)
+    }
+
+    fn down(&self) {
+        let ran = self.lab(&["down"], &[], DOWN_LIMIT);
+        if ran.code != Some(0) {
+            eprintln!("the lab could not be taken down\n{ran}");
+        }
+    }
+}
+
+impl Drop for TestLab {
+    fn drop(&mut self) {
+        // For whoever looks for the reason of a failure.
+        if std::thread::panicking()
+            && let Some(keep) = std::env::var_os("HACTL_TEST_KEEP")
+        {
+            let to = Path::new(&keep).join(format!("{}.remote.log", self.name));
+            std::fs::copy(self.path("remote.log"), to).ok();
+            self.folder.disable_cleanup(true);
+            eprintln!("kept: lab {} with {}", self.name, self.folder.path().display());
+            return;
+        }
+        self.down();
+    }
+}
+
+/// The built executable, with nothing of the environment that would change what it does.
+fn hactl() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hactl"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HACTL_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_COLOR", "1").env_remove("SSH_AUTH_SOCK");
+    command
+}
