@@ -37,7 +37,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// No lab with a cluster could be brought about. A failed measurement is the inner error.
-pub fn measure(folder: &Utf8Path) -> Result<(Lab, Result<Vec<Figure>>)> {
+pub(crate) fn measure(folder: &Utf8Path) -> Result<(Lab, Result<Vec<Figure>>)> {
     let lab = Lab::up(LAB, folder)?;
     let mut ours = Samples::default();
     ours.push(lab.apply()?);

@@ -28,7 +28,7 @@ const FOLDER: &str = "/run/hactl-bench-cib";
 ///
 /// # Errors
 /// One of the two does not find the difference.
-pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
     let (old, new) = documents();
     let files = [folder.join("old.xml"), folder.join("new.xml")];
     std::fs::write(&files[0], &old)?;

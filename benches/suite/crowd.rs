@@ -39,7 +39,7 @@ const STEPS: [usize; 3] = [6, 12, CLUSTERS];
 ///
 /// # Errors
 /// sshd does not start, hactl or ssh fail.
-pub fn measure(folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(folder: &Utf8Path) -> Result<Vec<Figure>> {
     let crowd = Crowd::start(&folder.join("crowd"))?;
     let scripts = crowd.record()?;
     let probe = Probe::new(crowd.way.clone(), &scripts, &crowd.folder.join("probe"))?;

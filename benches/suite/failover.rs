@@ -35,7 +35,7 @@ const BACK_LIMIT: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// The service does not come back, or the node does not.
-pub fn measure(lab: &Lab) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     let mut all = Samples::default();
     let mut timeouts = Duration::ZERO;
     for _ in 0..ROUNDS {
@@ -70,7 +70,7 @@ pub fn measure(lab: &Lab) -> Result<Vec<Figure>> {
 }
 
 /// Who answers at the address: HAProxy says the name of its node.
-pub fn answer(address: &str) -> Option<String> {
+pub(crate) fn answer(address: &str) -> Option<String> {
     let address: SocketAddr = format!("{address}:{PORT}").parse().ok()?;
     let mut stream = TcpStream::connect_timeout(&address, REQUEST_LIMIT).ok()?;
     stream.set_read_timeout(Some(REQUEST_LIMIT)).ok()?;

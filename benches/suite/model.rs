@@ -23,7 +23,7 @@ const STARTED_US: i64 = 2_000_000_000_000_000;
 const FIRST_SCHEMA: &str = "pacemaker-3.9";
 
 /// Facts of bare Debian nodes with the addresses that the inventory gives them.
-pub fn bare(inventory: &Inventory) -> FleetFacts {
+pub(crate) fn bare(inventory: &Inventory) -> FleetFacts {
     let nodes = inventory.clusters.values().flat_map(|cluster| cluster.nodes.values()).map(|node| {
         let addresses = node.links.iter().map(|address| (*address, 24)).collect();
         let links = vec![Link { name: "eth0".to_owned(), mtu: 1500, up: true, addresses }];
@@ -59,7 +59,7 @@ fn node_facts(name: &NodeName, links: Vec<Link>) -> NodeFacts {
 }
 
 /// Answers every query that the resources ask and that has no answer yet with an absence.
-pub fn absent(facts: &mut FleetFacts, resources: &[Box<dyn Resource>]) {
+pub(crate) fn absent(facts: &mut FleetFacts, resources: &[Box<dyn Resource>]) {
     for (node, query) in resources.iter().flat_map(|resource| resource.queries()) {
         if let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&node) {
             let nothing = absence(&query);
@@ -86,7 +86,7 @@ fn absence(query: &Query) -> Observation {
 ///
 /// # Errors
 /// The plan does something that this model does not know.
-pub fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) -> Result<FleetFacts> {
+pub(crate) fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) -> Result<FleetFacts> {
     for step in &plan.steps {
         let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&step.node) else {
             bail!("no {}", step.node)

@@ -30,7 +30,7 @@ const NODE_PACKAGES: &str =
 ///
 /// # Errors
 /// One of the three does not run, or finds something to do.
-pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
     let peers = Peers::prepare(lab, folder)?;
     let mut sides: [Side<'_>; 3] =
         [Box::new(|| idle_plan(lab)), Box::new(|| peers.ansible()), Box::new(|| peers.pyinfra())];

@@ -36,7 +36,7 @@ const LIMIT_S: f64 = 1.0;
 ///
 /// # Errors
 /// The plan for nodes on which everything was done is not empty.
-pub fn measure() -> Result<Vec<Figure>> {
+pub(crate) fn measure() -> Result<Vec<Figure>> {
     let cases: Vec<Case> = STEPS.iter().map(|clusters| Case::new(*clusters)).collect::<Result<_>>()?;
     let mut sides: Vec<Side<'_>> = Vec::new();
     for case in &cases {
