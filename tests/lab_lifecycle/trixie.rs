@@ -20,10 +20,7 @@ pub(crate) fn debian_13() {
     let client = lab.client();
     client.answered(Instant::now(), ANSWER_LIMIT, |_| true);
     let began = Instant::now();
-    lab.web(
-        "token_ms: 4000",
-        "    resources:\n      idle: { primitive: \"ocf:pacemaker:Dummy\" }\n",
-    );
+    lab.web("token_ms: 4000", "    resources:\n      idle: { primitive: \"ocf:pacemaker:Dummy\" }\n");
     lab.hactl("apply", &["--yes"]).expect(0);
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
     let summary = client.lost_none(began, "a token change and a new resource");
