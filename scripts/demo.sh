@@ -30,18 +30,7 @@ wait_until() {
 [ "$(id -u)" = 0 ] || fail "the lab makes network namespaces, mounts and bridges: run this as root"
 
 title "What the lab needs"
-packages=(mmdebstrap systemd-container apt-utils nftables iproute2 openssh-client curl)
-missing=()
-for package in "${packages[@]}"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-    export DEBIAN_FRONTEND=noninteractive
-    run timeout 300 apt-get -qq update
-    run timeout 900 apt-get -qq install --no-install-recommends -y "${missing[@]}"
-else
-    echo "installed: ${packages[*]}"
-fi
+run scripts/prerequisites.sh
 
 title "Build"
 if [ "$profile" = release ]; then
@@ -74,7 +63,7 @@ on() { # on NODE COMMAND...: runs a command on a node of the lab
     hactl lab ssh --name "$lab" "$node" -- "$@"
 }
 holder() { # the node that holds the virtual address, as a node says
-    on "$1" crm_resource --resource vip --locate --quiet
+    on "$1" crm_resource --resource web-ip --locate --quiet
 }
 held_elsewhere() { # held_elsewhere ASKED LOST: another node than LOST holds the address, and the service answers
     local now
@@ -96,6 +85,11 @@ run hactl lab up --name "$lab" --nodes 3
 nodes_file=$(hactl lab status --name "$lab" --json | sed -n 's/^ *"inventory": *"\(.*\)",\{0,1\}$/\1/p')
 [ -n "$nodes_file" ] || fail "the lab does not say where its inventory is"
 inventory=(-i "$nodes_file" -i inventory/lab.yml)
+if ! grep -q virtual_ip "$nodes_file"; then
+    free=$(sed -n 's/.*Free for virtual addresses, on the first network: \([0-9.]*\) .*/\1/p' "$nodes_file")
+    [ -n "$free" ] || fail "no free address for the service is known"
+    inventory+=(--var "virtual_ip=$free")
+fi
 
 title "What would change (exit code 2: something would)"
 code=0
@@ -116,7 +110,7 @@ echo "exit code 0"
 title "The service on its virtual address"
 read -r -a nodes <<<"$(on alpha crm_node --partition)"
 [ "${#nodes[@]}" = 3 ] || fail "three nodes were expected: ${nodes[*]}"
-url="http://$(on alpha crm_resource --resource vip --get-parameter ip)/"
+url="http://$(on alpha crm_resource --resource web-ip --get-parameter ip)/"
 victim=$(holder alpha)
 for survivor in "${nodes[@]}"; do [ "$survivor" = "$victim" ] || break; done
 echo "$victim holds the address"

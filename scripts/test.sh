@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
+scripts/prerequisites.sh
 
 if "$cargo" nextest --version >/dev/null 2>&1; then
     "$cargo" nextest run --locked --workspace --no-fail-fast "$@"

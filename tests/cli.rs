@@ -12,3 +12,5 @@ mod inventory;
 mod streams;
 #[path = "cli/usage.rs"]
 mod usage;
+#[path = "cli/verbs.rs"]
+mod verbs;

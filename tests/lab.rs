@@ -3,6 +3,8 @@
 //! Needs root. Without it every test says so and passes; with it, a missing prerequisite fails with the command that
 //! installs it. Each test has a lab of its own, so they run side by side.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -272,7 +274,7 @@ fn a_node_that_is_shut_down_from_inside_no_longer_answers() {
     let beta = guard.lab.record().nodes[1].addresses[0].to_string();
     run(&guard.lab, "beta", "systemctl poweroff --no-block").unwrap();
     wait_until("beta is off", || guard.lab.power("beta").unwrap() == Power::Off);
-    let neighbour = format!("/run/netns/hactl-lab.t-shutdown.beta");
+    let neighbour = "/run/netns/hactl-lab.t-shutdown.beta";
     wait_until("beta is unplugged", || !Path::new(&neighbour).exists());
     assert!(!reaches(&guard.lab, "alpha", &beta));
     guard.lab.inject(&FaultRequest::PowerOn { node: "beta".into() }).unwrap();

@@ -5,12 +5,8 @@
 //! marker is a secret's name between two characters of Unicode's private use area, which XML can carry and nobody
 //! types.
 
-/// Begins a marker.
-pub(super) const MARK_BEGIN: char = '\u{E000}';
-/// Ends a marker.
-pub(super) const MARK_END: char = '\u{E001}';
-/// What is shown in place of a secret.
-pub const MASK: &str = "********";
+use crate::secrets::replace_markers;
+pub use crate::secrets::{MASK, UnknownSecret, has_marker, marker};
 
 /// Looks up a secret by name. `None`: it is not known here.
 pub type Reveal<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -21,51 +17,19 @@ pub const fn nothing(_: &str) -> Option<String> {
     None
 }
 
-/// The marker that stands for the secret called `name`.
-#[must_use]
-pub fn marker(name: &str) -> String {
-    let name: String = name.chars().filter(|c| !matches!(*c, MARK_BEGIN | MARK_END)).collect();
-    format!("{MARK_BEGIN}{name}{MARK_END}")
-}
-
-/// Whether the value holds a marker.
-#[must_use]
-pub fn has_marker(value: &str) -> bool {
-    value.contains(MARK_BEGIN)
-}
-
-/// A secret that was asked for and is not known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the secret `{0}` is not known")]
-pub struct UnknownSecret(pub String);
-
-/// The value with each marker replaced by what `each` makes of the secret's name.
-fn replace<E>(value: &str, mut each: impl FnMut(&str) -> Result<String, E>) -> Result<String, E> {
-    let mut out = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((before, after)) = rest.split_once(MARK_BEGIN) {
-        let Some((name, after)) = after.split_once(MARK_END) else { break };
-        out.push_str(before);
-        out.push_str(&each(name)?);
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 /// The value with its secrets spelled out.
 ///
 /// # Errors
 /// Names the first secret that `reveal` does not know.
 pub fn revealed(value: &str, reveal: Reveal<'_>) -> Result<String, UnknownSecret> {
-    replace(value, |name| reveal(name).ok_or_else(|| UnknownSecret(name.to_owned())))
+    replace_markers(value, |name| reveal(name).ok_or_else(|| UnknownSecret(name.to_owned())))
 }
 
 /// The value with the names of its secrets in place of them.
 #[must_use]
 pub fn masked(value: &str) -> String {
     let named = |name: &str| Ok::<_, std::convert::Infallible>(format!("(secret {name})"));
-    match replace(value, named) {
+    match replace_markers(value, named) {
         Ok(text) => text,
         Err(never) => match never {},
     }
@@ -111,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_broken_marker_is_text() {
-        let broken = format!("{MARK_BEGIN}x");
+        let broken = "\u{E000}x".to_owned();
         assert_eq!(revealed(&broken, &nothing), Ok(broken.clone()));
     }
 

@@ -49,7 +49,8 @@ pub(super) async fn carry_out(
     let outcome = opened.session.apply(plan, interrupt.receiver()).await;
     opened.progress.finish();
     let outcome = outcome.map_err(|error| CommandError::from(error).log(&opened.log))?;
-    let text = outcome_text(&outcome, opened.progress.elapsed(), Some(&opened.log), console.err());
+    let log = opened.log.exists().then_some(opened.log.as_path());
+    let text = outcome_text(&outcome, opened.progress.elapsed(), log, console.err());
     if outcome.complete() {
         console.say(&text);
     } else {

@@ -86,7 +86,7 @@ pub(super) fn pair_nodes<'a>(
 ) -> Vec<(Option<&'a NodeEntry>, Option<&'a NodeEntry>)> {
     let mut partner: Vec<Option<usize>> = vec![None; new.len()];
     let mut taken = vec![false; old.len()];
-    let ways: [fn(&NodeEntry, &NodeEntry) -> bool; 3] = [
+    let ways: [fn(&NodeEntry, &NodeEntry) -> bool; 4] = [
         |a, b| a.name.is_some() && a.name == b.name,
         |a, b| a.nodeid.is_some() && a.nodeid == b.nodeid,
         |a, b| {
@@ -95,6 +95,8 @@ pub(super) fn pair_nodes<'a>(
                 && a.addresses.contains_key(&0)
                 && a.addresses.get(&0) == b.addresses.get(&0)
         },
+        // An entry that says nothing of the node at all.
+        |a, b| a == b,
     ];
     for way in ways {
         for (index, node) in

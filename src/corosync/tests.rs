@@ -133,6 +133,12 @@ fn the_order_of_nodes_means_nothing() {
 }
 
 #[test]
+fn a_node_without_anything_to_know_it_by_is_still_itself() {
+    let odd = conf("nodelist {\nnode {\nname: a\n}\nnode {\ndebug: off\n}\n}\n");
+    assert_eq!(classify(&odd, &odd, V31).changes, []);
+}
+
+#[test]
 fn old_versions_cannot_reload_crypto() {
     let new = conf(&CONF.replace("aes256", "aes128"));
     assert_eq!(classify(&conf(CONF), &new, Version::new(3, 0, 3)).class, ChangeClass::FullStop);

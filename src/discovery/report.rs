@@ -18,7 +18,7 @@ use crate::names::NodeName;
 pub const REPORT_FORMAT: u32 = 1;
 
 /// Packages that matter to a cluster.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "corosync",
     "corosync-qdevice",
     "crmsh",
@@ -29,6 +29,7 @@ const PACKAGES: [&str; 12] = [
     "pacemaker",
     "pacemaker-cli-utils",
     "pcs",
+    "resource-agents",
     "resource-agents-base",
     "sbd",
 ];

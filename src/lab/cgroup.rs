@@ -176,7 +176,7 @@ impl Group {
                 // It may have ended since it was listed.
                 let _ = kill_process(pid, Signal::KILL);
             }
-            let gone = self.all().map(|dir| remove_groups(dir)).fold(true, |all, gone| all && gone);
+            let gone = self.all().map(|dir| remove_groups(dir)).filter(|gone| !gone).count() == 0;
             Ok(gone.then_some(()))
         })
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 
@@ -160,8 +160,10 @@ impl Device {
         }
         let answer = match parse_request(&line, &nonce, &self.secret) {
             Ok(request) => {
+                let began = Instant::now();
                 let outcome = self.act(&request).map_err(|error| error.to_string());
-                log(&format!("{:?} {}: {outcome:?}", request.action, request.plug));
+                let took = began.elapsed().as_millis();
+                log(&format!("{:?} {}: {outcome:?} after {took} ms", request.action, request.plug));
                 reply(&request, &outcome, &self.secret)
             }
             Err(reason) => {

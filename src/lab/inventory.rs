@@ -15,9 +15,10 @@ pub(crate) const FREE_ADDRESSES: (u8, u8) = (100, 199);
 pub(crate) fn inventory(lab: &LabRecord, paths: &LabPaths) -> String {
     let mut text = format!(
         "# The nodes of lab `{}` (written by `hactl lab up`). Free for virtual addresses, on the first network: {}.\n\
-         clusters:\n  {}:\n    nodes:\n",
+         {}clusters:\n  {}:\n    nodes:\n",
         lab.name,
         free_addresses(lab),
+        variables(lab),
         lab.name
     );
     for node in &lab.nodes {
@@ -42,6 +43,13 @@ pub(crate) fn inventory(lab: &LabRecord, paths: &LabPaths) -> String {
         let _ = writeln!(text, "            {}: {{ plug: {} }}", node.name, node.name);
     }
     text
+}
+
+/// The variable that inventories of services use for their address.
+fn variables(lab: &LabRecord) -> String {
+    lab.networks.first().map_or_else(String::new, |network| {
+        format!("variables: {{ virtual_ip: {} }}\n", with_last(network.subnet, FREE_ADDRESSES.0))
+    })
 }
 
 fn free_addresses(lab: &LabRecord) -> String {

@@ -211,9 +211,8 @@ impl Resource for CorosyncConfig {
 fn summary(needed: &Classification, written: bool, runs: bool) -> String {
     let write = if written { "write corosync.conf and " } else { "" };
     match needed.class {
-        ChangeClass::None => {
-            "write corosync.conf (corosync runs with this already, or not at all)".to_owned()
-        }
+        ChangeClass::None if runs => "write corosync.conf (corosync runs with this already)".to_owned(),
+        ChangeClass::None => "write corosync.conf".to_owned(),
         ChangeClass::Reload => format!("{write}reload corosync (nothing restarts)"),
         ChangeClass::RollingRestart => {
             format!("{write}restart corosync node by node (resources keep running)")

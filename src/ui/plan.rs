@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::diff::printable;
 use super::{Theme, count, mark_of, styled_diff};
 use crate::names::{ClusterName, NodeName};
-use crate::plan::{Check, Guard, Plan, ResourceChange, Risk, Step};
+use crate::plan::{Action, Check, Guard, Plan, ResourceChange, Risk, Step};
 use crate::resource::ResourceId;
 
 /// How much of a plan is shown.
@@ -38,7 +38,7 @@ pub struct PlanView<'a> {
 }
 
 /// Where a resource lives, as its id says after the last `@`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place<'a> {
     Node(&'a str),
     Cluster(&'a str),
@@ -57,6 +57,7 @@ fn placed(id: &ResourceId) -> (&str, Place<'_>) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry<'a> {
     name: &'a str,
+    place: Place<'a>,
     change: &'a ResourceChange,
     risks: Risks<'a>,
 }
@@ -64,6 +65,8 @@ struct Entry<'a> {
 /// What the steps of one resource may do to others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Risks<'a> {
+    /// Where something of the node's own is done (not to the cluster through it).
+    nodes: BTreeSet<&'a str>,
     disturbs: Vec<&'a str>,
     destroys: Vec<&'a str>,
 }
@@ -77,12 +80,7 @@ impl Entry<'_> {
             && alike(&self.change.diff, here, &other.change.diff, there)
             && alike(&self.change.summary, here, &other.change.summary, there)
             && self.risks.disturbs.len() == other.risks.disturbs.len()
-            && self
-                .risks
-                .disturbs
-                .iter()
-                .zip(&other.risks.disturbs)
-                .all(|(a, b)| alike(a, here, b, there))
+            && self.risks.disturbs.iter().zip(&other.risks.disturbs).all(|(a, b)| alike(a, here, b, there))
     }
 }
 
@@ -191,7 +189,7 @@ impl<'a> PlanView<'a> {
         for change in &self.plan.changes {
             let (name, place) = placed(&change.resource);
             let risks = risks.get(&change.resource).cloned().unwrap_or_default();
-            places.entry(place).or_default().push(Entry { name, change, risks });
+            places.entry(place).or_default().push(Entry { name, place, change, risks });
         }
         let mut clusters: BTreeMap<&'a str, Vec<Group<'a>>> = BTreeMap::new();
         for (place, entries) in places {
@@ -214,6 +212,9 @@ impl<'a> PlanView<'a> {
         let mut all: BTreeMap<&'a ResourceId, Risks<'a>> = BTreeMap::new();
         for step in &self.plan.steps {
             let risks = all.entry(&step.resource).or_default();
+            if !concerns_all(&step.action) {
+                risks.nodes.insert(step.node.as_str());
+            }
             match &step.risk {
                 Risk::Safe => {}
                 Risk::Destroys(device) => risks.destroys.push(device),
@@ -250,7 +251,13 @@ impl<'a> PlanView<'a> {
     fn write_entry(&self, out: &mut String, entry: &Entry<'_>) {
         let mark = mark_of(&entry.change.diff).styled(self.theme);
         let name = self.theme.faint(format!("[{}]", printable(entry.name)));
-        let _ = writeln!(out, "    {mark} {} {name}", printable(&entry.change.summary));
+        let place = match entry.place {
+            Place::Cluster(_) if !entry.risks.nodes.is_empty() => {
+                format!(" on {}", entry.risks.nodes.iter().copied().collect::<Vec<_>>().join(", "))
+            }
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "    {mark} {}{place} {name}", printable(&entry.change.summary));
         if !entry.risks.disturbs.is_empty() {
             let risk = format!("! stops, restarts or moves: {}", printable(&entry.risks.disturbs.join(", ")));
             let _ = writeln!(out, "      {}", self.theme.warning(risk));
@@ -335,6 +342,20 @@ impl<'a> PlanView<'a> {
     }
 }
 
+/// Whether an action does something to the cluster as a whole, wherever it is executed.
+fn concerns_all(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::PatchCib { .. }
+            | Action::Wait { .. }
+            | Action::ReloadCorosync
+            | Action::Maintenance { .. }
+            | Action::CheckLinks { .. }
+            | Action::Standby { .. }
+            | Action::StopAllResources
+    )
+}
+
 impl Group<'_> {
     fn alike(&self, entries: &[Entry<'_>], node: &str) -> bool {
         let Some(first) = self.nodes.first() else { return false };
@@ -347,7 +368,7 @@ impl Group<'_> {
 mod tests {
     use super::*;
     use crate::facts::Digest;
-    use crate::plan::{Action, Blocked, Note, PLAN_FORMAT, StepId, UnitVerb};
+    use crate::plan::{Blocked, Note, PLAN_FORMAT, StepId, UnitVerb};
 
     fn node(name: &str) -> NodeName {
         NodeName::new(name).unwrap()
@@ -505,6 +526,16 @@ note web: Pacemaker would then
 Blocked by the problem above: nothing is done until it is solved.
 "
         );
+    }
+
+    #[test]
+    fn a_change_to_the_whole_cluster_names_the_nodes_that_are_touched_one_by_one() {
+        let mut plan = empty();
+        let id = ResourceId::of_cluster("corosync", "/etc/corosync/corosync.conf", &web());
+        let action = Action::RemoveFile { path: "/etc/corosync/corosync.conf".into(), restore: None };
+        add(&mut plan, id, &node("beta"), "write corosync.conf", "-x\n a\n", action, Risk::Safe);
+        let text = shown(&plan, Detail::Normal);
+        assert!(text.contains("~ write corosync.conf on beta [corosync:"), "{text}");
     }
 
     #[test]
