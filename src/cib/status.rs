@@ -173,6 +173,9 @@ pub struct ClusterStatus {
     pub attributes: BTreeMap<String, BTreeMap<String, String>>,
     /// Failed operations.
     pub failures: Vec<Failure>,
+    /// First looks at a resource on a node that told that it cannot run there (`not installed`, `not configured` …).
+    /// Pacemaker does not count them as failures.
+    pub unusable: Vec<Failure>,
     /// The fencing history, newest first.
     pub fence_history: Vec<FenceEvent>,
     /// Location constraints with a score of -INFINITY on a node: constraint, resource, node.
@@ -314,6 +317,7 @@ pub(super) fn state(root: Node<'_, '_>) -> ClusterStatus {
     let mut status = ClusterStatus {
         nodes: list("nodes").filter(|node| node.has_tag_name("node")).map(node_status).collect(),
         failures: list("failures").map(failure).collect(),
+        unusable: list("node_history").flat_map(unusable).collect(),
         fence_history: list("fence_history").map(fence_event).collect(),
         bans: list("bans").filter(|ban| ban.attribute("weight") == Some("-1000000")).map(ban).collect(),
         ..ClusterStatus::default()
@@ -405,6 +409,33 @@ fn resource(node: Node<'_, '_>, parents: &[String]) -> ResourceStatus {
             .filter_map(|inner| text_of(inner, "name"))
             .collect(),
     }
+}
+
+/// The probes on a node that ended with one of OCF's errors of a resource's set-up (OCF resource agent API, 3.8): from 2
+/// (arguments) to 6 (configuration).
+fn unusable(node: Node<'_, '_>) -> Vec<Failure> {
+    let mut found: Vec<Failure> = Vec::new();
+    for resource in elements(node) {
+        for operation in elements(resource).filter(|operation| operation.attribute("task") == Some("probe")) {
+            let code = operation.attribute("rc").and_then(|code| code.parse().ok());
+            if !code.is_some_and(|code: i32| (2..=6).contains(&code)) {
+                continue;
+            }
+            let probe = Failure {
+                operation: format!("{}_monitor_0", text_of(resource, "id").unwrap_or_default()),
+                node: text_of(node, "name").unwrap_or_default(),
+                exit_status: text_of(operation, "rc_text").unwrap_or_default(),
+                exit_reason: String::new(),
+                exit_code: code,
+                status: "complete".to_owned(),
+                at: text_of(operation, "last-rc-change").unwrap_or_default(),
+            };
+            if !found.contains(&probe) {
+                found.push(probe);
+            }
+        }
+    }
+    found
 }
 
 fn failure(node: Node<'_, '_>) -> Failure {

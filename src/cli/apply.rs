@@ -45,9 +45,9 @@ pub(super) async fn run(
     confirm::answerable(console, arguments.yes, &arguments.inventory)?;
     let saved = arguments.plan.as_deref().map(saved_plan::load).transpose()?;
     let mut opened = Opened::open("apply", &arguments.inventory, &arguments.nodes, console, global).await?;
-    opened.session.all_answered().map_err(|error| opened.failed(error))?;
-    let locks = opened.session.lock().await.map_err(|error| opened.failed(error))?;
-    let plan = opened.session.plan().await.map_err(|error| opened.failed(error))?;
+    opened.session.all_answered().map_err(|error| opened.refused(error))?;
+    let locks = opened.session.lock().await.map_err(|error| opened.refused(error))?;
+    let plan = opened.session.plan().await.map_err(|error| opened.refused(error))?;
     if let Some(saved) = &saved {
         opened.progress.finish();
         saved_plan::check_current(saved, &plan)?;

@@ -34,16 +34,11 @@ pub(super) async fn carry_out(
     console: &Console,
 ) -> Result<ExitCode, CommandError> {
     opened.progress.finish();
+    if !plan.blocked.is_empty() {
+        return Err(opened.blocked(plan, manner.json, console)?);
+    }
     if !manner.json {
         opened.show(plan, console)?;
-    }
-    if !plan.blocked.is_empty() {
-        if manner.json {
-            let problems =
-                plan.blocked.iter().map(|blocked| format!("{}: {}", blocked.resource, blocked.reason));
-            return Err(CommandError::all(ExitCode::Blocked, problems.collect()).log(&opened.log));
-        }
-        return Err(CommandError::told(ExitCode::Blocked));
     }
     if plan.steps.is_empty() {
         return finished(&Outcome::default(), opened, manner, console);

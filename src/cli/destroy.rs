@@ -31,9 +31,14 @@ pub(super) async fn run(
 ) -> Result<ExitCode, CommandError> {
     confirm::answerable(console, arguments.yes, &arguments.inventory)?;
     let mut opened = Opened::open("destroy", &arguments.inventory, &arguments.nodes, console, global).await?;
-    opened.session.all_answered().map_err(|error| opened.failed(error))?;
-    let locks = opened.session.lock().await.map_err(|error| opened.failed(error))?;
-    let plan = opened.session.destroy_plan().await.map_err(|error| opened.failed(error))?;
+    opened.session.all_answered().map_err(|error| opened.refused(error))?;
+    let locks = opened.session.lock().await.map_err(|error| opened.refused(error))?;
+    let plan = opened.session.destroy_plan().await.map_err(|error| opened.refused(error))?;
+    if plan.is_empty() && plan.blocked.is_empty() && !arguments.json {
+        opened.progress.finish();
+        console.result("Nothing to do: hactl owns nothing on these nodes.\n")?;
+        return Ok(ExitCode::Done);
+    }
     let question = "Stop the cluster and remove all of this?";
     let manner = Manner { question, yes: arguments.yes, json: arguments.json };
     carry_out(&plan, &opened, &locks, &manner, console).await

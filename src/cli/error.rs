@@ -71,6 +71,16 @@ impl CommandError {
         self
     }
 
+    /// The same, saying that no node was changed.
+    #[must_use]
+    pub(super) fn unchanged(mut self) -> Self {
+        const UNCHANGED: &str = "nothing was changed";
+        if let Report::Problems { advice, .. } = &mut self.report {
+            *advice = Some(advice.take().map_or_else(|| UNCHANGED.to_owned(), |advice| format!("{advice}; {UNCHANGED}")));
+        }
+        self
+    }
+
     /// Several problems of one stage.
     #[must_use]
     pub fn all(code: ExitCode, problems: Vec<String>) -> Self {
@@ -209,8 +219,9 @@ impl From<PipelineError> for CommandError {
             PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),
             PipelineError::Locked(LockError::Held { .. }) => Self::new(ExitCode::Locked, problem)
                 .advice("wait for it to end, or let hactl wait with --lock-timeout"),
+            PipelineError::Log { .. } => Self::new(ExitCode::Usage, problem)
+                .advice("name a file in a folder that exists and can be written (--log)"),
             PipelineError::Locked(_)
-            | PipelineError::Log { .. }
             | PipelineError::Plan(_)
             | PipelineError::Timeout(_) => Self::new(ExitCode::Failed, problem),
         }
@@ -223,7 +234,14 @@ fn nodes(errors: &[TransportError]) -> CommandError {
     let code = [ExitCode::Unreachable, ExitCode::Failed, ExitCode::Usage]
         .into_iter()
         .find(|code| codes.contains(code));
-    CommandError::all(code.unwrap_or(ExitCode::Failed), errors.iter().map(|error| chain(error)).collect())
+    let problems = errors.iter().map(|error| chain(error)).collect();
+    let told = CommandError::all(code.unwrap_or(ExitCode::Failed), problems);
+    // What to do about the others is in their own words.
+    if errors.iter().any(|error| matches!(error, TransportError::Unreachable { .. })) {
+        let where_to = "see that the machine is up and that `address` and `ssh.port` in the inventory are right";
+        return told.advice(format!("{where_to}, then run again"));
+    }
+    told
 }
 
 #[cfg(test)]

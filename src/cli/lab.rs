@@ -117,7 +117,7 @@ struct SshArgs {
     /// The node.
     node: String,
     /// A command for the node's shell.
-    #[arg(last = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
 

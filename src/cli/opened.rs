@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::InventoryArgs;
 use super::nodes::NodeArgs;
-use super::{CommandError, Console, GlobalArgs, inventory_error, log};
+use super::{CommandError, Console, ExitCode, GlobalArgs, inventory_error, log};
 use crate::apply::EventSink;
 use crate::names::{ClusterName, NodeName};
 use crate::pipeline::{PipelineError, Session};
@@ -46,7 +46,7 @@ impl Opened {
             progress.finish();
             match error {
                 PipelineError::Inventory(mistakes) => inventory_error(&mistakes, console),
-                other => CommandError::from(other).log(&log),
+                other => with_log(CommandError::from(other), &log),
             }
         })?;
         Ok(Self { session, progress, log })
@@ -55,7 +55,12 @@ impl Opened {
     /// A failure of the run, with its log.
     pub(super) fn failed(&self, error: PipelineError) -> CommandError {
         self.progress.finish();
-        CommandError::from(error).log(&self.log)
+        with_log(CommandError::from(error), &self.log)
+    }
+
+    /// The same before the run has changed anything.
+    pub(super) fn refused(&self, error: PipelineError) -> CommandError {
+        self.failed(error).unchanged()
     }
 
     /// Which cluster each node of the inventory belongs to.
@@ -64,6 +69,21 @@ impl Opened {
         clusters
             .flat_map(|cluster| cluster.nodes.keys().map(|node| (node.clone(), cluster.name.clone())))
             .collect()
+    }
+
+    /// The end of a run whose plan is blocked: what would be done goes to stdout (unless that is for a program), what
+    /// stands in the way is the error.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub(super) fn blocked(&self, plan: &Plan, json: bool, console: &Console) -> Result<CommandError, CommandError> {
+        let clusters = self.clusters();
+        let mut view = PlanView { plan, clusters: &clusters, detail: console.detail(), theme: console.out() };
+        if !json {
+            console.result(&view.changes())?;
+        }
+        view.theme = console.err();
+        Ok(CommandError::rendered(ExitCode::Blocked, view.refusals()))
     }
 
     /// Shows a plan on stdout.
@@ -75,4 +95,9 @@ impl Opened {
         let view = PlanView { plan, clusters: &clusters, detail: console.detail(), theme: console.out() };
         console.result(&view.text())
     }
+}
+
+/// The error with the file to look into, if anything was asked of a node at all.
+fn with_log(error: CommandError, log: &Utf8Path) -> CommandError {
+    if log.is_file() { error.log(log) } else { error }
 }

@@ -61,6 +61,7 @@ pub(super) async fn after_apply(opened: &mut Opened, console: &Console) -> Resul
         console.say(&text);
     } else {
         console.tell(&text);
+        console.tell(&format!("Log of every command: {}\n", opened.log));
     }
     Ok(code(&report))
 }

@@ -11,7 +11,7 @@ use crate::facts::Space;
 
 const NAME: &str = "stat --file-system";
 /// Below these something is written; one that does not exist is left out.
-const PATHS: &str = "/boot /etc /usr /var";
+const PATHS: &str = "/boot /etc /usr /var /var/cache /var/lib /var/log";
 /// Time limit of the command in seconds.
 const LIMIT_S: u32 = 5;
 

@@ -65,6 +65,11 @@ impl FromStr for NodeSelector {
             };
             words.push((word.to_owned(), parsed));
         }
+        // An empty variable in somebody's script must not become "all nodes".
+        if words.is_empty() {
+            let why = "it is empty; leave --on out to select all".to_owned();
+            return Err(SelectorError::Word { word: text.to_owned(), why });
+        }
         Ok(Self { words })
     }
 }

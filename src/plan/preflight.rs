@@ -18,8 +18,10 @@ use crate::resource::ResourceId;
 pub const MAX_CLOCK_SKEW_MS: u64 = 5_000;
 /// Bytes that must be free below `/var` before anything is written.
 pub const MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
-/// Bytes that must be free below `/var` before packages are installed.
+/// Bytes that must be free wherever packages are downloaded and unpacked, before they are installed.
 pub const MIN_FREE_FOR_PACKAGES_BYTES: u64 = 512 * 1024 * 1024;
+/// Where packages are unpacked, downloaded and registered.
+const PACKAGE_PATHS: [&str; 4] = ["/usr", "/var", "/var/cache", "/var/lib"];
 /// Free inodes that must be left.
 const MIN_FREE_INODES: u64 = 1_000;
 /// Where corosync keeps its configuration.
@@ -127,18 +129,22 @@ fn clock(seen: &NodeFacts, problems: &mut Problems<'_>) {
 
 fn space(seen: &NodeFacts, installs: bool, problems: &mut Problems<'_>) {
     let Some(space) = problems.known("the free space", &seen.space) else { return };
-    let needed = if installs { MIN_FREE_FOR_PACKAGES_BYTES } else { MIN_FREE_BYTES };
-    for (path, space) in space {
-        let needed = if path == "/var" { needed } else { MIN_FREE_BYTES };
-        if space.available_bytes < needed {
+    for (path, free) in space {
+        // A folder that is no file system of its own has what the one above it has: one problem, not two.
+        if path.ancestors().skip(1).any(|above| space.get(above) == Some(free)) {
+            continue;
+        }
+        let packages = installs && PACKAGE_PATHS.contains(&path.as_str());
+        let needed = if packages { MIN_FREE_FOR_PACKAGES_BYTES } else { MIN_FREE_BYTES };
+        if free.available_bytes < needed {
             let mib = |bytes: u64| bytes / (1024 * 1024);
             problems.add(
-                format!("{path} has {} MiB free; {} MiB are needed", mib(space.available_bytes), mib(needed)),
+                format!("{path} has {} MiB free; {} MiB are needed", mib(free.available_bytes), mib(needed)),
                 format!("make room below {path} on the node, then run again"),
             );
-        } else if space.available_inodes < MIN_FREE_INODES {
+        } else if free.available_inodes < MIN_FREE_INODES {
             problems.add(
-                format!("{path} has {} inodes left; {MIN_FREE_INODES} are needed", space.available_inodes),
+                format!("{path} has {} inodes left; {MIN_FREE_INODES} are needed", free.available_inodes),
                 format!("remove files below {path} on the node, then run again"),
             );
         }

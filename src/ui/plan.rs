@@ -105,9 +105,15 @@ struct Group<'a> {
 }
 
 impl<'a> PlanView<'a> {
-    /// The whole text, summary last.
+    /// The whole text: [`Self::changes`], then [`Self::refusals`].
     #[must_use]
     pub fn text(&self) -> String {
+        self.changes() + &self.refusals()
+    }
+
+    /// What would be done, summary last; nothing where there are only refusals.
+    #[must_use]
+    pub fn changes(&self) -> String {
         let mut out = String::new();
         if self.detail > Detail::Quiet {
             for (cluster, groups) in self.grouped() {
@@ -118,10 +124,17 @@ impl<'a> PlanView<'a> {
         if self.detail >= Detail::Verbose && !self.plan.steps.is_empty() {
             self.write_steps(&mut out);
         }
-        self.write_blocked(&mut out);
         if self.plan.blocked.is_empty() || !self.plan.steps.is_empty() {
             let _ = writeln!(out, "{}", self.summary());
         }
+        out
+    }
+
+    /// What stands in the way, each with what to do; empty where nothing does.
+    #[must_use]
+    pub fn refusals(&self) -> String {
+        let mut out = String::new();
+        self.write_blocked(&mut out);
         if let Some(obstacles) = self.obstacles() {
             let _ = writeln!(out, "{obstacles}");
         }
@@ -281,14 +294,13 @@ impl<'a> PlanView<'a> {
             let mut reasons = blocked.reason.lines().map(printable);
             let first = reasons.next().unwrap_or_default();
             let label = self.theme.alarm("blocked");
-            let _ = writeln!(out, "{label} {place}: {}: {first}", printable(name));
+            // What is wrong with a node as a whole needs no other name than the node's.
+            let about = if name == format!("node:{place}") { String::new() } else { format!("{}: ", printable(name)) };
+            let _ = writeln!(out, "{label} {place}: {about}{first}");
             for line in reasons {
                 let _ = writeln!(out, "        {line}");
             }
             let _ = writeln!(out, "  what to do: {}", printable(&blocked.advice));
-        }
-        if !self.plan.blocked.is_empty() {
-            out.push('\n');
         }
     }
 
@@ -511,7 +523,6 @@ note web: Pacemaker would then
             shown(&plan, Detail::Quiet),
             "blocked beta: unit:nginx.service: unit nginx.service is masked on the node
   what to do: unmask it
-
 Blocked by the problem above: nothing is done until it is solved.
 "
         );

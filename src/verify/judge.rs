@@ -93,27 +93,18 @@ fn running(wanted: &[String], status: &ClusterStatus) -> Result<(), String> {
 
 /// Each resource that does not run with what failed of it, and how Pacemaker is made to try again.
 fn all_run(down: BTreeSet<&str>, status: &ClusterStatus) -> Result<(), String> {
-    if down.is_empty() {
-        return Ok(());
-    }
+    let Some(first) = down.first() else { return Ok(()) };
+    let words = match status.resources.iter().find(|one| one.id == **first) {
+        Some(one) if one.is_fencing() => "`journalctl -u pacemaker` on the node has the agent's words".to_owned(),
+        _ => format!("`crm_resource --resource {first} --force-check` on the node tells what the agent says"),
+    };
     let mut lines = Vec::new();
-    let mut failed = false;
     for id in down {
         let reasons = failures(id, status);
-        failed |= !reasons.is_empty();
-        lines.push(if reasons.is_empty() {
-            format!("{id} does not run")
-        } else {
-            format!("{id} does not run:")
-        });
+        lines.push(format!("{id} does not run{}", if reasons.is_empty() { "" } else { ":" }));
         lines.extend(reasons);
     }
-    lines.push(if failed {
-        "what to do: mend the cause, then have Pacemaker try again (`crm_resource --cleanup` on a node)"
-            .to_owned()
-    } else {
-        "what to do: see `crm_mon -1 --inactive` on a node".to_owned()
-    });
+    lines.push(format!("what to do: {words}; then `crm_resource --cleanup` has Pacemaker try again"));
     Err(lines.join("\n"))
 }
 
@@ -122,7 +113,7 @@ fn failures(id: &str, status: &ClusterStatus) -> Vec<String> {
     // Instances of a clone are `ID:0`, `ID:1`; what failed may be named with or without that.
     let base = id.split(':').next().unwrap_or(id);
     let mut nodes: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
-    for failure in &status.failures {
+    for failure in status.failures.iter().chain(&status.unusable) {
         let Some((name, operation)) = failed_operation(&failure.operation) else { continue };
         if name.split(':').next() != Some(base) {
             continue;
@@ -197,8 +188,9 @@ mod tests {
         assert_eq!(
             told,
             "fence-alpha does not run:\n  start on beta, gamma: error: wrong password\nfence-beta does not run\n\
-             what to do: mend the cause, then have Pacemaker try again (`crm_resource --cleanup` on a node)"
+             what to do: `journalctl -u pacemaker` on the node has the agent's words; then `crm_resource --cleanup` has \
+             Pacemaker try again"
         );
-        assert!(running(&["fence-beta".to_owned()], &status).unwrap_err().contains("crm_mon"));
+        assert!(running(&["web".to_owned()], &status).unwrap_err().contains("--resource web --force-check"));
     }
 }

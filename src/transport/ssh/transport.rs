@@ -99,7 +99,7 @@ impl SshTransport {
             let privilege = || TransportError::Privilege {
                 node: self.node.clone(),
                 reason: format!(
-                    "the login is {} and sudo is not allowed: log in as root or allow sudo in the inventory",
+                    "the login is {} and the inventory does not allow sudo: log in as root, or write `sudo: true` below `ssh`",
                     self.route.target.user
                 ),
             };
