@@ -37,7 +37,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// No lab with a cluster could be brought about. A failed measurement is the inner error.
-pub fn measure(folder: &Utf8Path) -> Result<(Lab, Result<Vec<Figure>>)> {
+pub(crate) fn measure(folder: &Utf8Path) -> Result<(Lab, Result<Vec<Figure>>)> {
     let lab = Lab::up(LAB, folder)?;
     let mut ours = Samples::default();
     ours.push(lab.apply()?);
@@ -136,8 +136,10 @@ fn everywhere(lab: &Lab, work: impl Fn(&str) -> Result<()> + Sync) -> Result<Dur
         std::thread::scope(|scope| {
             let work = &work;
             let nodes = lab.nodes();
-            let workers: Vec<_> =
-                nodes.into_keys().map(|node| scope.spawn(move || work(&node).with_context(|| node))).collect();
+            let workers: Vec<_> = nodes
+                .into_keys()
+                .map(|node| scope.spawn(move || work(&node).with_context(|| node)))
+                .collect();
             for worker in workers {
                 match worker.join() {
                     Ok(result) => result?,

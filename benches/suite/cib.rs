@@ -28,7 +28,7 @@ const FOLDER: &str = "/run/hactl-bench-cib";
 ///
 /// # Errors
 /// One of the two does not find the difference.
-pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
     let (old, new) = documents();
     let files = [folder.join("old.xml"), folder.join("new.xml")];
     std::fs::write(&files[0], &old)?;
@@ -43,7 +43,8 @@ pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
         let parse = |file: &Utf8Path| -> Result<Cib> {
             Cib::parse(&std::fs::read_to_string(file)?).map_err(|error| anyhow!("{error}"))
         };
-        let patch = patch_between(&parse(&files[0])?, &parse(&files[1])?, &|_| None).context("the two do not differ")?;
+        let patch = patch_between(&parse(&files[0])?, &parse(&files[1])?, &|_| None)
+            .context("the two do not differ")?;
         let request = patch.request(Guard::Epoch, &|_| None).map_err(|error| anyhow!("{error}"))?;
         let took = began.elapsed();
         ensure!(request.contains("<change "), "no difference was found");

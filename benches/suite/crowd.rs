@@ -39,12 +39,14 @@ const STEPS: [usize; 3] = [6, 12, CLUSTERS];
 ///
 /// # Errors
 /// sshd does not start, hactl or ssh fail.
-pub fn measure(folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(folder: &Utf8Path) -> Result<Vec<Figure>> {
     let crowd = Crowd::start(&folder.join("crowd"))?;
     let scripts = crowd.record()?;
     let probe = Probe::new(crowd.way.clone(), &scripts, &crowd.folder.join("probe"))?;
-    let inventories: Vec<Utf8PathBuf> =
-        STEPS.iter().map(|clusters| crowd.inventory(*clusters, &crowd.way.identity)).collect::<Result<_>>()?;
+    let inventories: Vec<Utf8PathBuf> = STEPS
+        .iter()
+        .map(|clusters| crowd.inventory(*clusters, &crowd.way.identity))
+        .collect::<Result<_>>()?;
     let mut peak_kib = 0;
     let mut sides: Vec<Side<'_>> = vec![Box::new(|| probe.run(PARALLEL))];
     for inventory in &inventories[..STEPS.len() - 1] {
@@ -65,11 +67,21 @@ pub fn measure(folder: &Utf8Path) -> Result<Vec<Figure>> {
     let name = format!("plan, {} nodes in {CLUSTERS} clusters", nodes(CLUSTERS));
     let detail = format!("plan {most}, probe {}", samples[0]);
     let against = format!("ssh with the same scripts in one, {PARALLEL} at a time");
-    let steps: Vec<String> =
-        STEPS.iter().zip(&samples[1..]).map(|(clusters, it)| format!("{} nodes {it}", nodes(*clusters))).collect();
+    let steps: Vec<String> = STEPS
+        .iter()
+        .zip(&samples[1..])
+        .map(|(clusters, it)| format!("{} nodes {it}", nodes(*clusters)))
+        .collect();
     Ok(vec![
         Figure::new(&name, &against, Goal::AtMost(1.3), most.median() / samples[0].median(), "x", detail),
-        Figure::new(&format!("{name}: peak memory"), "200 MiB", Goal::AtMost(MEMORY_MIB), peak_mib, "MiB", String::new()),
+        Figure::new(
+            &format!("{name}: peak memory"),
+            "200 MiB",
+            Goal::AtMost(MEMORY_MIB),
+            peak_mib,
+            "MiB",
+            String::new(),
+        ),
         Figure::new(
             &format!("{name}: growth of time"),
             &format!("{growth:.2} x the time of {} nodes", nodes(STEPS[0])),
@@ -130,7 +142,10 @@ impl Crowd {
         std::fs::write(&recorder, remote::recorder(folder.join("records").as_str()))?;
         run(Command::new("chmod").args(["755", recorder.as_str()]))?;
         let recorded = remote::key(&folder.join("recorded"))?;
-        std::fs::write(folder.join("authorized_keys"), format!("{public}\ncommand=\"{recorder}\" {recorded}\n"))?;
+        std::fs::write(
+            folder.join("authorized_keys"),
+            format!("{public}\ncommand=\"{recorder}\" {recorded}\n"),
+        )?;
         std::fs::write(&way.known_hosts, format!("[127.*]:{PORT} {host}\n"))?;
         let config = format!(
             "Port {PORT}\nListenAddress 0.0.0.0\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n\
@@ -140,10 +155,11 @@ impl Crowd {
         std::fs::write(folder.join("sshd_config"), config)?;
         run(Command::new("ip").args(["netns", "add", &namespace]))?;
         let mut sshd = way.command("/usr/sbin/sshd");
-        let spawned = run(Command::new("ip").args(["-n", &namespace, "link", "set", "lo", "up"])).and_then(|_| {
-            sshd.args(["-D", "-e", "-f", folder.join("sshd_config").as_str()]);
-            Ok(sshd.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
-        });
+        let spawned =
+            run(Command::new("ip").args(["-n", &namespace, "link", "set", "lo", "up"])).and_then(|_| {
+                sshd.args(["-D", "-e", "-f", folder.join("sshd_config").as_str()]);
+                Ok(sshd.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
+            });
         match spawned {
             Ok(sshd) => {
                 let crowd = Self { folder: folder.to_owned(), namespace, sshd, way };
@@ -180,7 +196,9 @@ impl Crowd {
             ));
             for node in 1..=NODES_PER_CLUSTER {
                 let address = format!("127.1.{cluster}.{node}");
-                text.push_str(&format!("      c{cluster:02}n{node}: {{ address: {address}, links: [{address}] }}\n"));
+                text.push_str(&format!(
+                    "      c{cluster:02}n{node}: {{ address: {address}, links: [{address}] }}\n"
+                ));
             }
         }
         let key = identity.file_name().unwrap_or("key");
@@ -203,8 +221,10 @@ impl Crowd {
         let mut scripts = BTreeMap::new();
         for entry in self.folder.join("records").read_dir_utf8()? {
             let records = entry?.into_path();
-            let mut files: Vec<Utf8PathBuf> =
-                records.read_dir_utf8()?.map(|entry| entry.map(|it| it.into_path())).collect::<Result<_, _>>()?;
+            let mut files: Vec<Utf8PathBuf> = records
+                .read_dir_utf8()?
+                .map(|entry| entry.map(|it| it.into_path()))
+                .collect::<Result<_, _>>()?;
             files.sort();
             let mut script = String::new();
             for file in files {

@@ -35,7 +35,7 @@ const BACK_LIMIT: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// The service does not come back, or the node does not.
-pub fn measure(lab: &Lab) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     let mut all = Samples::default();
     let mut timeouts = Duration::ZERO;
     for _ in 0..ROUNDS {
@@ -70,7 +70,7 @@ pub fn measure(lab: &Lab) -> Result<Vec<Figure>> {
 }
 
 /// Who answers at the address: HAProxy says the name of its node.
-pub fn answer(address: &str) -> Option<String> {
+pub(crate) fn answer(address: &str) -> Option<String> {
     let address: SocketAddr = format!("{address}:{PORT}").parse().ok()?;
     let mut stream = TcpStream::connect_timeout(&address, REQUEST_LIMIT).ok()?;
     stream.set_read_timeout(Some(REQUEST_LIMIT)).ok()?;
@@ -96,10 +96,15 @@ fn holder(lab: &Lab) -> Result<String> {
 
 /// The timeouts that must pass before the others may act.
 fn configured(lab: &Lab, node: &str) -> Result<Duration> {
-    let told = lab.on(node, "corosync-cmapctl -g runtime.config.totem.token; corosync-cmapctl -g runtime.config.totem.consensus")?;
+    let told = lab.on(
+        node,
+        "corosync-cmapctl -g runtime.config.totem.token; corosync-cmapctl -g runtime.config.totem.consensus",
+    )?;
     let milliseconds: u64 = told
         .lines()
-        .map(|line| line.rsplit(" = ").next().unwrap_or_default().trim().parse::<u64>().context(line.to_owned()))
+        .map(|line| {
+            line.rsplit(" = ").next().unwrap_or_default().trim().parse::<u64>().context(line.to_owned())
+        })
         .sum::<Result<u64>>()?;
     Ok(Duration::from_millis(milliseconds))
 }
@@ -107,7 +112,8 @@ fn configured(lab: &Lab, node: &str) -> Result<Duration> {
 /// Waits until the lost node is a member again and nothing is left to do.
 fn wait_for(lab: &Lab, survivor: &str, lost: &str) -> Result<()> {
     let deadline = Instant::now() + BACK_LIMIT;
-    let back = format!("crm_node --partition | tr ' ' '\\n' | grep -qx {lost} && crm_resource --wait --timeout 60");
+    let back =
+        format!("crm_node --partition | tr ' ' '\\n' | grep -qx {lost} && crm_resource --wait --timeout 60");
     while let Err(error) = lab.on(survivor, &back) {
         if Instant::now() > deadline {
             return Err(error.context(format!("{lost} is not back after {} s", BACK_LIMIT.as_secs())));

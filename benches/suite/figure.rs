@@ -10,7 +10,7 @@ const FORMAT: u32 = 1;
 /// When a value is good enough.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Goal {
+pub(crate) enum Goal {
     /// No more than this.
     AtMost(f64),
     /// No less than this.
@@ -19,26 +19,33 @@ pub enum Goal {
 
 /// A figure.
 #[derive(Debug, Clone, Serialize)]
-pub struct Figure {
+pub(crate) struct Figure {
     /// What was measured.
-    pub what: String,
+    pub(crate) what: String,
     /// What it is compared with.
-    pub against: String,
+    pub(crate) against: String,
     /// When it is good enough.
-    pub goal: Option<Goal>,
+    pub(crate) goal: Option<Goal>,
     /// What came out.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// What `value` and the goal count: `x` is the ratio of the two.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// Whether the goal is reached.
-    pub reached: bool,
+    pub(crate) reached: bool,
     /// The measurements behind the value, and what a reader should know of them.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl Figure {
     /// A figure with its verdict.
-    pub fn new(what: &str, against: &str, goal: Goal, value: f64, unit: &'static str, detail: String) -> Self {
+    pub(crate) fn new(
+        what: &str,
+        against: &str,
+        goal: Goal,
+        value: f64,
+        unit: &'static str,
+        detail: String,
+    ) -> Self {
         let reached = match goal {
             Goal::AtMost(most) => value <= most,
             Goal::AtLeast(least) => value >= least,
@@ -57,7 +64,7 @@ impl Figure {
     }
 
     /// A group that could not be measured.
-    pub fn not_measured(group: &str, why: &str) -> Self {
+    pub(crate) fn not_measured(group: &str, why: &str) -> Self {
         println!("{group}: not measured: {why}");
         Self {
             what: group.to_owned(),
@@ -88,7 +95,7 @@ fn number(value: f64, unit: &str) -> String {
 }
 
 /// The figures for people.
-pub fn table(figures: &[Figure]) -> String {
+pub(crate) fn table(figures: &[Figure]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["figure", "against", "goal", "measured", "reached"]);
@@ -111,7 +118,7 @@ struct Document<'a> {
 ///
 /// # Errors
 /// None that is known; a number that JSON cannot hold.
-pub fn json(figures: &[Figure]) -> Result<String> {
+pub(crate) fn json(figures: &[Figure]) -> Result<String> {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let document = Document { format: FORMAT, hactl: env!("CARGO_PKG_VERSION"), processors, figures };
     Ok(serde_json::to_string_pretty(&document)? + "\n")

@@ -21,7 +21,7 @@ const FOLDER: &str = "/run/hactl-bench";
 ///
 /// # Errors
 /// The plan is not empty, or something does not run.
-pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
     let probe = Probe::new(lab.way.clone(), &record(lab, folder)?, &folder.join("probe"))?;
     let mut sides: [Side<'_>; 2] = [Box::new(|| idle_plan(lab)), Box::new(|| probe.run(PARALLEL))];
     let samples = alternate(ROUNDS, &mut sides)?;
@@ -40,7 +40,7 @@ pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
 ///
 /// # Errors
 /// It does not.
-pub fn idle_plan(lab: &Lab) -> Result<std::time::Duration> {
+pub(crate) fn idle_plan(lab: &Lab) -> Result<std::time::Duration> {
     timed(|| run_for(lab.hactl("plan").arg("--detailed-exitcode"), &[0]))
 }
 
@@ -49,7 +49,11 @@ fn record(lab: &Lab, folder: &Utf8Path) -> Result<BTreeMap<String, String>> {
     let key = folder.join("recorder");
     let public = remote::key(&key)?;
     for address in lab.nodes().values() {
-        remote::on(&lab.way, address, &format!("mkdir -p {FOLDER} && cp /root/.ssh/authorized_keys {FOLDER}/keys"))?;
+        remote::on(
+            &lab.way,
+            address,
+            &format!("mkdir -p {FOLDER} && cp /root/.ssh/authorized_keys {FOLDER}/keys"),
+        )?;
         remote::put(&lab.way, address, &format!("{FOLDER}/recorder"), remote::recorder(FOLDER).as_bytes())?;
         let line = format!("command=\"{FOLDER}/recorder\" {public}");
         let allow = format!("chmod 755 {FOLDER}/recorder && echo '{line}' >>/root/.ssh/authorized_keys");

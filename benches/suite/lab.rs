@@ -17,20 +17,20 @@ const NODES: &str = "3";
 const VIP_HOST: u8 = 100;
 
 /// A lab that is up.
-pub struct Lab {
+pub(crate) struct Lab {
     name: String,
     inventory: Utf8PathBuf,
     services: Utf8PathBuf,
     state: Utf8PathBuf,
     cluster: Cluster,
     /// The virtual address.
-    pub vip: String,
+    pub(crate) vip: String,
     /// The way to the nodes.
-    pub way: Way,
+    pub(crate) way: Way,
 }
 
 /// The hactl that is measured.
-pub fn hactl(state: &Utf8Path) -> Command {
+pub(crate) fn hactl(state: &Utf8Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hactl"));
     // Its logs are nobody's.
     command.env("XDG_STATE_HOME", state);
@@ -42,14 +42,15 @@ impl Lab {
     ///
     /// # Errors
     /// The lab does not come up.
-    pub fn up(name: &str, folder: &Utf8Path) -> Result<Self> {
+    pub(crate) fn up(name: &str, folder: &Utf8Path) -> Result<Self> {
         let state = folder.join("state");
         run_for(hactl(&state).args(["lab", "down", "--name", name]), &[0, 1, 3, 4, 5, 6])?;
-        run(hactl(&state).args(["lab", "up", "--name", name, "--nodes", NODES]))?;
+        run(hactl(&state).args(["lab", "up", "--name", name, "--nodes", NODES, "--package", "python3-apt"]))?;
         let status = text(hactl(&state).args(["lab", "status", "--name", name, "--json"]))?;
         let status: serde_json::Value = serde_json::from_str(&status)?;
         let inventory = status["inventory"].as_str().context("the lab does not name its inventory")?;
-        let loaded = load(&[Source::from(inventory)], &BTreeMap::new()).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let loaded =
+            load(&[Source::from(inventory)], &BTreeMap::new()).map_err(|e| anyhow::anyhow!("{e}"))?;
         let cluster = loaded.inventory.clusters.into_values().next().context("the lab has no cluster")?;
         let node = cluster.nodes.values().next().context("the lab has no node")?;
         let way = Way {
@@ -69,12 +70,12 @@ impl Lab {
     }
 
     /// A verb of hactl on this lab's inventory.
-    pub fn hactl(&self, verb: &str) -> Command {
+    pub(crate) fn hactl(&self, verb: &str) -> Command {
         self.hactl_with(verb, &self.inventory)
     }
 
     /// A verb of hactl with another file in place of the lab's own inventory.
-    pub fn hactl_with(&self, verb: &str, inventory: &Utf8Path) -> Command {
+    pub(crate) fn hactl_with(&self, verb: &str, inventory: &Utf8Path) -> Command {
         let mut command = hactl(&self.state);
         command.args([verb, "-i", inventory.as_str(), "-i", self.services.as_str()]);
         command
@@ -84,7 +85,7 @@ impl Lab {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn inventory_text(&self) -> Result<String> {
+    pub(crate) fn inventory_text(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.inventory)?)
     }
 
@@ -92,12 +93,12 @@ impl Lab {
     ///
     /// # Errors
     /// hactl does not end with 0.
-    pub fn apply(&self) -> Result<Duration> {
+    pub(crate) fn apply(&self) -> Result<Duration> {
         timed(|| run(self.hactl("apply").arg("--yes")))
     }
 
     /// Names and addresses of the nodes.
-    pub fn nodes(&self) -> BTreeMap<String, String> {
+    pub(crate) fn nodes(&self) -> BTreeMap<String, String> {
         self.cluster.nodes.values().map(|node| (node.name.to_string(), node.address.to_string())).collect()
     }
 
@@ -105,7 +106,7 @@ impl Lab {
     ///
     /// # Errors
     /// There is no such node.
-    pub fn address(&self, node: &str) -> Result<String> {
+    pub(crate) fn address(&self, node: &str) -> Result<String> {
         self.nodes().remove(node).with_context(|| format!("there is no node {node}"))
     }
 
@@ -113,7 +114,7 @@ impl Lab {
     ///
     /// # Errors
     /// There is none.
-    pub fn first(&self) -> Result<String> {
+    pub(crate) fn first(&self) -> Result<String> {
         self.nodes().into_keys().next().context("the lab has no node")
     }
 
@@ -121,7 +122,7 @@ impl Lab {
     ///
     /// # Errors
     /// The lab does not keep it beside its inventory.
-    pub fn fence_secret(&self) -> Result<String> {
+    pub(crate) fn fence_secret(&self) -> Result<String> {
         let file = self.inventory.with_file_name("fence-secret");
         Ok(std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?.trim().to_owned())
     }
@@ -130,7 +131,7 @@ impl Lab {
     ///
     /// # Errors
     /// It fails.
-    pub fn on(&self, node: &str, command: &str) -> Result<String> {
+    pub(crate) fn on(&self, node: &str, command: &str) -> Result<String> {
         remote::on(&self.way, &self.address(node)?, command)
     }
 
@@ -138,7 +139,7 @@ impl Lab {
     ///
     /// # Errors
     /// It fails.
-    pub fn lab(&self, verb: &str, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn lab(&self, verb: &str, arguments: &[&str]) -> Result<()> {
         run(hactl(&self.state).args(["lab", verb, "--name", &self.name]).args(arguments)).map(|_| ())
     }
 
@@ -146,7 +147,7 @@ impl Lab {
     ///
     /// # Errors
     /// One of the two fails.
-    pub fn renew(self, folder: &Utf8Path) -> Result<Self> {
+    pub(crate) fn renew(self, folder: &Utf8Path) -> Result<Self> {
         let name = self.name.clone();
         drop(self);
         Self::up(&name, folder)

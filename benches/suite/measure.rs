@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result, bail};
 
 /// Measurements of one side.
 #[derive(Debug, Clone, Default)]
-pub struct Samples(Vec<Duration>);
+pub(crate) struct Samples(Vec<Duration>);
 
 impl Samples {
     /// One more.
-    pub fn push(&mut self, sample: Duration) {
+    pub(crate) fn push(&mut self, sample: Duration) {
         self.0.push(sample);
     }
 
     /// The middle one (of an even number, the mean of the two in the middle), in seconds; NaN without any.
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         let sorted = self.sorted();
         let middle = sorted.len() / 2;
         match sorted.len() {
@@ -49,13 +49,13 @@ impl fmt::Display for Samples {
 }
 
 /// One side of a comparison: does its work once and says how long that took.
-pub type Side<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
+pub(crate) type Side<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
 
 /// Lets the sides take turns: one unmeasured round, then `rounds` measured ones, every other one in reverse order.
 ///
 /// # Errors
 /// A side fails.
-pub fn alternate(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Samples>> {
+pub(crate) fn alternate(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Samples>> {
     let mut samples = vec![Samples::default(); sides.len()];
     for side in sides.iter_mut() {
         side()?;
@@ -76,7 +76,7 @@ pub fn alternate(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Samples>> 
 ///
 /// # Errors
 /// It fails.
-pub fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
+pub(crate) fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
     let began = Instant::now();
     work()?;
     Ok(began.elapsed())
@@ -86,21 +86,27 @@ pub fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<Duration> {
 ///
 /// # Errors
 /// It cannot be started or ends otherwise; with the end of what it said.
-pub fn run_for(command: &mut Command, codes: &[i32]) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+pub(crate) fn run_for(command: &mut Command, codes: &[i32]) -> Result<Output> {
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
     if output.status.code().is_some_and(|code| codes.contains(&code)) {
         return Ok(output);
     }
-    let said = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
+    let said =
+        [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).concat();
     let tail: Vec<&str> = said.lines().rev().take(15).collect();
-    bail!("{command:?} ended with {}: {}", output.status, tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    bail!(
+        "{command:?} ended with {}: {}",
+        output.status,
+        tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+    )
 }
 
 /// Runs a command that must exit with 0.
 ///
 /// # Errors
 /// As [`run_for`].
-pub fn run(command: &mut Command) -> Result<Output> {
+pub(crate) fn run(command: &mut Command) -> Result<Output> {
     run_for(command, &[0])
 }
 
@@ -108,7 +114,8 @@ pub fn run(command: &mut Command) -> Result<Output> {
 ///
 /// # Errors
 /// As [`run_for`], and when it is not UTF-8.
-pub fn text(command: &mut Command) -> Result<String> {
+pub(crate) fn text(command: &mut Command) -> Result<String> {
     let output = run(command)?;
-    String::from_utf8(output.stdout).with_context(|| format!("{command:?} printed something that is not text"))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{command:?} printed something that is not text"))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use hactl::cib::{Cib, Ownership, diff};
 use hactl::facts::{
-    Clock, ClusterQuery, Digest, Fact, FileState, FleetFacts, Hardware, Kernel, Ledger, Link, NodeFacts, NodeOutcome,
-    Observation, OsRelease, PackageManager, PackageState, Query, Space, UnitState,
+    Clock, ClusterQuery, Digest, Fact, FileState, FleetFacts, Hardware, Kernel, Ledger, Link, NodeFacts,
+    NodeOutcome, Observation, OsRelease, PackageManager, PackageState, Query, Space, UnitState,
 };
 use hactl::inventory::Inventory;
 use hactl::names::NodeName;
@@ -23,7 +23,7 @@ const STARTED_US: i64 = 2_000_000_000_000_000;
 const FIRST_SCHEMA: &str = "pacemaker-3.9";
 
 /// Facts of bare Debian nodes with the addresses that the inventory gives them.
-pub fn bare(inventory: &Inventory) -> FleetFacts {
+pub(crate) fn bare(inventory: &Inventory) -> FleetFacts {
     let nodes = inventory.clusters.values().flat_map(|cluster| cluster.nodes.values()).map(|node| {
         let addresses = node.links.iter().map(|address| (*address, 24)).collect();
         let links = vec![Link { name: "eth0".to_owned(), mtu: 1500, up: true, addresses }];
@@ -59,7 +59,7 @@ fn node_facts(name: &NodeName, links: Vec<Link>) -> NodeFacts {
 }
 
 /// Answers every query that the resources ask and that has no answer yet with an absence.
-pub fn absent(facts: &mut FleetFacts, resources: &[Box<dyn Resource>]) {
+pub(crate) fn absent(facts: &mut FleetFacts, resources: &[Box<dyn Resource>]) {
     for (node, query) in resources.iter().flat_map(|resource| resource.queries()) {
         if let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&node) {
             let nothing = absence(&query);
@@ -86,9 +86,11 @@ fn absence(query: &Query) -> Observation {
 ///
 /// # Errors
 /// The plan does something that this model does not know.
-pub fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) -> Result<FleetFacts> {
+pub(crate) fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) -> Result<FleetFacts> {
     for step in &plan.steps {
-        let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&step.node) else { bail!("no {}", step.node) };
+        let Some(NodeOutcome::Answered(seen)) = facts.nodes.get_mut(&step.node) else {
+            bail!("no {}", step.node)
+        };
         let observed = &mut seen.observed;
         match &step.action {
             Action::InstallPackages { packages, .. } => {
@@ -106,8 +108,11 @@ pub fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Inventory) ->
             Action::Unit { unit, verb } => change(observed, unit, *verb),
             Action::PatchCib { desired, .. } => {
                 let desired = Cib::parse(desired).map_err(|error| anyhow!("{error}"))?;
-                let live = diff(&Cib::empty(FIRST_SCHEMA), &desired, &Ownership::default(), &|_| None)?.target.render();
-                let mates = inventory.clusters.values().find(|cluster| cluster.nodes.contains_key(&step.node));
+                let live = diff(&Cib::empty(FIRST_SCHEMA), &desired, &Ownership::default(), &|_| None)?
+                    .target
+                    .render();
+                let mates =
+                    inventory.clusters.values().find(|cluster| cluster.nodes.contains_key(&step.node));
                 for node in mates.into_iter().flat_map(|cluster| cluster.nodes.keys()) {
                     if let Some(NodeOutcome::Answered(mate)) = facts.nodes.get_mut(node) {
                         let query = Query::Cluster(ClusterQuery::Cib);
@@ -167,7 +172,9 @@ fn change(observed: &mut BTreeMap<Query, Observation>, unit: &str, verb: UnitVer
 /// corosync runs with what is in its file.
 fn start_corosync(observed: &mut BTreeMap<Query, Observation>) {
     let query = Query::File { path: "/etc/corosync/corosync.conf".into(), text: true };
-    let Some(Observation::File(Some(FileState { text: Some(conf), .. }))) = observed.get(&query) else { return };
+    let Some(Observation::File(Some(FileState { text: Some(conf), .. }))) = observed.get(&query) else {
+        return;
+    };
     let cmap = cmap(conf);
     observed.insert(Query::Cluster(ClusterQuery::Cmap), Observation::Text(Some(cmap)));
 }

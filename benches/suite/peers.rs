@@ -23,22 +23,31 @@ const FILES: [(&str, &str); 3] = [
     ("/etc/haproxy/haproxy.cfg", "haproxy.cfg"),
 ];
 /// What the two need on a node that a cluster's packages do not bring.
-const NODE_PACKAGES: &str = "DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3 python3-apt";
+const NODE_PACKAGES: &str =
+    "DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3 python3-apt";
 
 /// Measures.
 ///
 /// # Errors
 /// One of the three does not run, or finds something to do.
-pub fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
     let peers = Peers::prepare(lab, folder)?;
     let mut sides: [Side<'_>; 3] =
         [Box::new(|| idle_plan(lab)), Box::new(|| peers.ansible()), Box::new(|| peers.pyinfra())];
     let samples = alternate(ROUNDS, &mut sides)?;
-    let figure = |name: &str, samples: &crate::measure::Samples, ours: &crate::measure::Samples, goal: f64| {
-        let ratio = samples.median() / ours.median();
-        let detail = format!("{name} {samples}, plan {ours}");
-        Figure::new("idle plan, 3 nodes: how many times faster", name, Goal::AtLeast(goal), ratio, "x", detail)
-    };
+    let figure =
+        |name: &str, samples: &crate::measure::Samples, ours: &crate::measure::Samples, goal: f64| {
+            let ratio = samples.median() / ours.median();
+            let detail = format!("{name} {samples}, plan {ours}");
+            Figure::new(
+                "idle plan, 3 nodes: how many times faster",
+                name,
+                Goal::AtLeast(goal),
+                ratio,
+                "x",
+                detail,
+            )
+        };
     Ok(vec![
         figure("ansible-playbook, same tasks", &samples[1], &samples[0], 20.0),
         figure("pyinfra, same operations", &samples[2], &samples[0], 3.0),
@@ -109,7 +118,9 @@ impl Peers {
         let mut said = String::new();
         let took = timed(|| {
             let output = run(&mut pyinfra)?;
-            said = [output.stdout, output.stderr].map(|stream| String::from_utf8_lossy(&stream).into_owned()).concat();
+            said = [output.stdout, output.stderr]
+                .map(|stream| String::from_utf8_lossy(&stream).into_owned())
+                .concat();
             Ok(())
         })?;
         let total = said.lines().rev().find(|line| line.contains("Grand total")).unwrap_or_default();
@@ -142,9 +153,11 @@ fn fetch(lab: &Lab, node: &str, folder: &Utf8Path) -> Result<String> {
         std::fs::write(mine.join(name), output.stdout)?;
     }
     let hosts = lab.on(node, "cat /etc/hosts")?;
-    let block: Vec<&str> = hosts.lines().skip_while(|line| !line.starts_with("# BEGIN hactl cluster ")).collect();
+    let block: Vec<&str> =
+        hosts.lines().skip_while(|line| !line.starts_with("# BEGIN hactl cluster ")).collect();
     let first = block.first().context("there is no block in /etc/hosts")?;
-    let inside: Vec<&str> = block.iter().skip(1).take_while(|line| !line.starts_with("# END ")).copied().collect();
+    let inside: Vec<&str> =
+        block.iter().skip(1).take_while(|line| !line.starts_with("# END ")).copied().collect();
     std::fs::write(mine.join("hosts-block"), inside.join("\n") + "\n")?;
     Ok(first.trim_start_matches("# BEGIN hactl cluster ").to_owned())
 }

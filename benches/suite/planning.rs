@@ -36,7 +36,7 @@ const LIMIT_S: f64 = 1.0;
 ///
 /// # Errors
 /// The plan for nodes on which everything was done is not empty.
-pub fn measure() -> Result<Vec<Figure>> {
+pub(crate) fn measure() -> Result<Vec<Figure>> {
     let cases: Vec<Case> = STEPS.iter().map(|clusters| Case::new(*clusters)).collect::<Result<_>>()?;
     let mut sides: Vec<Side<'_>> = Vec::new();
     for case in &cases {
@@ -45,13 +45,25 @@ pub fn measure() -> Result<Vec<Figure>> {
     }
     let samples = alternate(ROUNDS, &mut sides)?;
     let mut figures = Vec::new();
-    let size = format!("{} nodes, {} clusters, {} CIB objects", STEPS[2] * NODES, STEPS[2], STEPS[2] * PRIMITIVES * 2);
+    let size = format!(
+        "{} nodes, {} clusters, {} CIB objects",
+        STEPS[2] * NODES,
+        STEPS[2],
+        STEPS[2] * PRIMITIVES * 2
+    );
     for (offset, what) in ["bare nodes", "nothing to do"].into_iter().enumerate() {
         let of = |step: usize| &samples[2 * step + offset];
         let name = format!("planning alone, {size}, {what}");
         let growth = f64::from(u32::try_from(STEPS[2] / STEPS[0])?);
         let steps = steps(&[of(0), of(1), of(2)]);
-        figures.push(Figure::new(&name, "a second", Goal::AtMost(LIMIT_S), of(2).median(), "s", of(2).to_string()));
+        figures.push(Figure::new(
+            &name,
+            "a second",
+            Goal::AtMost(LIMIT_S),
+            of(2).median(),
+            "s",
+            of(2).to_string(),
+        ));
         figures.push(Figure::new(
             &format!("{name}: growth"),
             &format!("{growth} x the time of {} nodes", STEPS[0] * NODES),
@@ -104,8 +116,10 @@ impl Case {
         let mut all = Vec::new();
         for cluster in self.prepared.loaded.inventory.clusters.values() {
             let attributes = self.prepared.attributes.get(&cluster.name).cloned().unwrap_or_default();
-            let view = desired::view(cluster, facts, attributes).map_err(|refusals| anyhow!("{refusals:?}"))?;
-            let desired = desired::resources(&view, &self.prepared.registry).map_err(|errors| anyhow!("{errors:?}"))?;
+            let view =
+                desired::view(cluster, facts, attributes).map_err(|refusals| anyhow!("{refusals:?}"))?;
+            let desired =
+                desired::resources(&view, &self.prepared.registry).map_err(|errors| anyhow!("{errors:?}"))?;
             all.extend(desired.resources);
         }
         Ok(all)
@@ -142,7 +156,9 @@ fn inventory(clusters: usize) -> String {
         text.push_str(&format!("  c{cluster:03}:\n    nodes:\n"));
         for node in 1..=NODES {
             let address = format!("10.{}.{}.{node}", cluster / 250, cluster % 250);
-            text.push_str(&format!("      c{cluster:03}n{node:02}: {{ address: {address}, links: [{address}] }}\n"));
+            text.push_str(&format!(
+                "      c{cluster:03}n{node:02}: {{ address: {address}, links: [{address}] }}\n"
+            ));
         }
         text.push_str(
             "    barclamps: { pacemaker: { fencing: { disabled: these nodes exist in memory only } } }\n    resources:\n",
@@ -156,7 +172,9 @@ fn inventory(clusters: usize) -> String {
         text.push_str("    constraints:\n");
         for number in 1..=PRIMITIVES {
             let node = number % NODES + 1;
-            text.push_str(&format!("      - {{ location: p{number:03}, node: c{cluster:03}n{node:02}, score: 100 }}\n"));
+            text.push_str(&format!(
+                "      - {{ location: p{number:03}, node: c{cluster:03}n{node:02}, score: 100 }}\n"
+            ));
         }
     }
     text

@@ -27,20 +27,20 @@ tee "RECORDS/$3/$(date +%s%N)" | sh -c "$SSH_ORIGINAL_COMMAND"
 
 /// The way to a number of hosts.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub(crate) struct Way {
     /// What every command line begins with; empty for none.
-    pub wrapper: Vec<String>,
+    pub(crate) wrapper: Vec<String>,
     /// The private key.
-    pub identity: Utf8PathBuf,
+    pub(crate) identity: Utf8PathBuf,
     /// The hosts' keys.
-    pub known_hosts: Utf8PathBuf,
+    pub(crate) known_hosts: Utf8PathBuf,
     /// The port.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Way {
     /// A program in the network from which the hosts are reached.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut words = self.wrapper.iter().map(String::as_str).chain([program]);
         let mut command = Command::new(words.next().unwrap_or(program));
         command.args(words);
@@ -48,9 +48,19 @@ impl Way {
     }
 
     /// `ssh` to a host, without any of the user's own settings and without sharing connections.
-    pub fn ssh(&self, address: &str) -> Command {
+    pub(crate) fn ssh(&self, address: &str) -> Command {
         let mut ssh = self.command("ssh");
-        ssh.args(["-F", "none", "-T", "-o", "BatchMode=yes", "-o", "ControlPath=none", "-o", "IdentitiesOnly=yes"]);
+        ssh.args([
+            "-F",
+            "none",
+            "-T",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ControlPath=none",
+            "-o",
+            "IdentitiesOnly=yes",
+        ]);
         ssh.args(["-i", self.identity.as_str(), "-o", &format!("UserKnownHostsFile={}", self.known_hosts)]);
         ssh.args(["-p", &self.port.to_string(), "-l", "root", address]);
         ssh
@@ -58,7 +68,7 @@ impl Way {
 }
 
 /// The recorder for records below a folder.
-pub fn recorder(records: &str) -> String {
+pub(crate) fn recorder(records: &str) -> String {
     RECORDER.replace("RECORDS", records)
 }
 
@@ -66,19 +76,29 @@ pub fn recorder(records: &str) -> String {
 ///
 /// # Errors
 /// ssh-keygen fails.
-pub fn key(path: &Utf8Path) -> Result<String> {
+pub(crate) fn key(path: &Utf8Path) -> Result<String> {
     for stale in [path.to_owned(), path.with_extension("pub")] {
         if stale.exists() {
             std::fs::remove_file(&stale)?;
         }
     }
-    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "hactl-bench", "-f", path.as_str()]))?;
+    run(Command::new("ssh-keygen").args([
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-C",
+        "hactl-bench",
+        "-f",
+        path.as_str(),
+    ]))?;
     Ok(std::fs::read_to_string(path.with_extension("pub"))?.trim().to_owned())
 }
 
 /// A script for each host, and the way there.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     way: Way,
     scripts: BTreeMap<String, Utf8PathBuf>,
 }
@@ -88,7 +108,7 @@ impl Probe {
     ///
     /// # Errors
     /// A script is empty, which means that nothing was recorded; the folder cannot be written.
-    pub fn new(way: Way, scripts: &BTreeMap<String, String>, folder: &Utf8Path) -> Result<Self> {
+    pub(crate) fn new(way: Way, scripts: &BTreeMap<String, String>, folder: &Utf8Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut files = BTreeMap::new();
         for (address, script) in scripts {
@@ -105,7 +125,7 @@ impl Probe {
     ///
     /// # Errors
     /// One of them fails.
-    pub fn run(&self, parallel: usize) -> Result<Duration> {
+    pub(crate) fn run(&self, parallel: usize) -> Result<Duration> {
         let hosts: Vec<_> = self.scripts.iter().collect();
         let next = AtomicUsize::new(0);
         let began = Instant::now();
@@ -113,7 +133,8 @@ impl Probe {
             while let Some((address, script)) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let script = File::open(script).with_context(|| format!("cannot open {script}"))?;
                 let mut ssh = self.way.ssh(address);
-                let status = ssh.arg(RUN_STDIN).stdin(script).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+                let status =
+                    ssh.arg(RUN_STDIN).stdin(script).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
                 ensure!(status.success(), "{ssh:?} ended with {status}");
             }
             Ok(())
@@ -136,7 +157,7 @@ impl Probe {
 ///
 /// # Errors
 /// It fails.
-pub fn on(way: &Way, address: &str, command: &str) -> Result<String> {
+pub(crate) fn on(way: &Way, address: &str, command: &str) -> Result<String> {
     text(way.ssh(address).arg(command)).with_context(|| format!("on {address}"))
 }
 
@@ -144,7 +165,7 @@ pub fn on(way: &Way, address: &str, command: &str) -> Result<String> {
 ///
 /// # Errors
 /// The host cannot write it.
-pub fn put(way: &Way, address: &str, path: &str, content: &[u8]) -> Result<()> {
+pub(crate) fn put(way: &Way, address: &str, path: &str, content: &[u8]) -> Result<()> {
     use std::io::Write as _;
     let mut ssh = way.ssh(address);
     let mut child = ssh.arg(format!("cat >'{path}'")).stdin(Stdio::piped()).spawn()?;

@@ -96,10 +96,18 @@ pub(super) fn instances<'a>(
     view: &'a ClusterView,
 ) -> Result<Vec<Instance<'a>>, Vec<BarclampError>> {
     let base = context::base(barclamp, view);
+    // Made once and shared: what each instance adds is its node and what it is repeated for.
+    let shared = Context::from_serialize(&base).map_err(|error| {
+        vec![BarclampError::Declaration {
+            name: barclamp.manifest.name.clone(),
+            what: "the cluster as templates see it".to_owned(),
+            message: error.to_string(),
+        }]
+    })?;
     let mut instances = Vec::new();
     let mut errors = Vec::new();
     for item in &barclamp.items {
-        match of_item(barclamp, item, view, &base) {
+        match of_item(barclamp, item, view, &base, &shared) {
             Ok(more) => instances.extend(more),
             Err(error) => errors.push(error),
         }
@@ -112,6 +120,7 @@ fn of_item<'a>(
     item: &'a Item,
     view: &'a ClusterView,
     base: &Map<String, Value>,
+    shared: &Context,
 ) -> Result<Vec<Instance<'a>>, BarclampError> {
     let nodes: Vec<Option<&NodeView>> = if item.kind.is_per_node() {
         context::nodes_on(barclamp, view, &item.on).into_iter().map(Some).collect()
@@ -125,18 +134,13 @@ fn of_item<'a>(
     let mut instances = Vec::new();
     for node in &nodes {
         for repetition in &repetitions {
-            let mut values = base.clone();
+            let mut context = shared.clone();
             if let Some(node) = node {
-                values.insert("node".to_owned(), context::node(node, view));
+                context.insert("node", &context::node(node, view));
             }
             if let Some((_, value)) = repetition {
-                values.insert("item".to_owned(), value.clone());
+                context.insert("item", value);
             }
-            let context = Context::from_serialize(&values).map_err(|error| BarclampError::Declaration {
-                name: barclamp.manifest.name.clone(),
-                what: format!("item `{}`", item.id),
-                message: error.to_string(),
-            })?;
             let key = repetition.as_ref().map(|(key, _)| key.clone());
             let instance = Instance { barclamp, item, node: *node, key, context };
             let holds = item

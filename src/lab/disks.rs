@@ -158,6 +158,27 @@ pub(crate) fn loops_below(dir: &Path) -> BTreeSet<PathBuf> {
         .collect()
 }
 
+/// Loop devices whose files are on these devices.
+pub(crate) fn loops_backed_by(devices: &BTreeSet<(u32, u32)>) -> Result<BTreeSet<PathBuf>, LabError> {
+    let listing =
+        Program::new("list loop devices", ["losetup", "--list", "--json", "--output", "NAME,BACK-MAJ:MIN"])
+            .run()?;
+    let backed = parse_loops(&listing).into_iter().filter(|(_, backing)| devices.contains(backing));
+    Ok(backed.map(|(device, _)| device).collect())
+}
+
+/// Name and backing device from `losetup --json`, which prints nothing when there are none and pads its values.
+fn parse_loops(listing: &str) -> Vec<(PathBuf, (u32, u32))> {
+    let listing: serde_json::Value = serde_json::from_str(listing).unwrap_or_default();
+    let devices = listing["loopdevices"].as_array().cloned().unwrap_or_default();
+    let parse = |device: &serde_json::Value| {
+        let (major, minor) = device["back-maj:min"].as_str()?.trim().split_once(':')?;
+        let backing = (major.trim().parse().ok()?, minor.trim().parse().ok()?);
+        Some((PathBuf::from(device["name"].as_str()?.trim()), backing))
+    };
+    devices.iter().filter_map(parse).collect()
+}
+
 /// The file behind a loop device, as the process that attached it saw it.
 fn backing_file(device: &Path) -> Option<PathBuf> {
     let name = device.file_name()?;
@@ -186,6 +207,14 @@ pub(crate) fn detach(devices: &BTreeSet<PathBuf>) -> Result<(), LabError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loops_are_read_with_padding_and_without_backing() {
+        let listing = r#"{"loopdevices": [{"name":"/dev/loop61", "back-maj:min":"    0:88 "},
+            {"name":"/dev/loop60", "back-maj:min":null}]}"#;
+        assert_eq!(parse_loops(listing), [(PathBuf::from("/dev/loop61"), (0, 88))]);
+        assert!(parse_loops("").is_empty());
+    }
 
     #[test]
     fn identities_are_stable_and_unique() {

@@ -1,5 +1,6 @@
 //! Why the lab could not do what it was asked: what was attempted, on what, and what to do.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -130,10 +131,39 @@ impl LabError {
 }
 
 fn list(missing: &[Missing]) -> String {
-    missing.iter().map(|item| format!("  {item}")).collect::<Vec<_>>().join("\n")
+    let mut lines: Vec<String> = missing.iter().map(|item| format!("  {item}")).collect();
+    let packages: BTreeSet<&str> = missing
+        .iter()
+        .filter_map(|item| match item {
+            Missing::Program { package, .. } => Some(*package),
+            Missing::Condition { .. } => None,
+        })
+        .collect();
+    if packages.len() > 1 {
+        let packages: Vec<&str> = packages.into_iter().collect();
+        lines.push(format!("  all at once: apt-get install --yes {}", packages.join(" ")));
+    }
+    lines.join("\n")
 }
 
 fn detail(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() { String::new() } else { format!(":\n{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_missing_is_named_with_one_command_for_all() {
+        let program = |program, package| Missing::Program { program, package };
+        let text = LabError::Prerequisites(vec![
+            program("systemd-nspawn", "systemd-container"),
+            program("mmdebstrap", "mmdebstrap"),
+        ])
+        .to_string();
+        assert!(text.contains("`mmdebstrap` is not installed: apt-get install --yes mmdebstrap\n"), "{text}");
+        assert!(text.ends_with("all at once: apt-get install --yes mmdebstrap systemd-container"), "{text}");
+    }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Say;
 use super::cache;
-use super::config::{LabConfig, Storage};
+use super::config::{LabConfig, Storage, Suite};
 use super::disks;
 use super::error::LabError;
 use super::fence_device;
@@ -85,29 +85,7 @@ impl Lab {
         let packages =
             packages::repository(&config.cache_dir, suite, &sources, &image, &config.packages, say)?;
         let began = Instant::now();
-        let hactl = match &config.hactl {
-            Some(path) => path.clone(),
-            None => std::env::current_exe().map_err(LabError::io("find", Path::new("/proc/self/exe")))?,
-        };
-        let mut record = LabRecord {
-            format: RECORD_FORMAT,
-            name: config.name.clone(),
-            phase: Phase::Creating,
-            boot_id: boot_id()?,
-            suite,
-            nodes: Vec::new(),
-            networks: Vec::new(),
-            image,
-            packages,
-            hactl,
-            fence: FenceDevice {
-                ip: Ipv4Addr::UNSPECIFIED,
-                port: fence_device::PORT,
-                secret: paths.fence_secret(),
-            },
-            storage: config.storage.map_or_else(|| storage_for(config.nodes), Ok)?,
-            boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
-        };
+        let mut record = new_record(config, &paths, suite, image, packages)?;
         note(&config.name, &paths)?;
         create_networks(&mut record, &paths, config.networks)?;
         for (index, name) in names.into_iter().enumerate() {
@@ -284,6 +262,39 @@ fn storage_for(nodes: usize) -> Result<Storage, LabError> {
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
         .unwrap_or(0);
     Ok(Storage::for_nodes(nodes, available_kib * 1024))
+}
+
+/// A lab of which nothing exists yet.
+fn new_record(
+    config: &LabConfig,
+    paths: &LabPaths,
+    suite: Suite,
+    image: PathBuf,
+    packages: PathBuf,
+) -> Result<LabRecord, LabError> {
+    let hactl = match &config.hactl {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().map_err(LabError::io("find", Path::new("/proc/self/exe")))?,
+    };
+    Ok(LabRecord {
+        format: RECORD_FORMAT,
+        name: config.name.clone(),
+        phase: Phase::Creating,
+        boot_id: boot_id()?,
+        suite,
+        nodes: Vec::new(),
+        networks: Vec::new(),
+        image,
+        packages,
+        hactl,
+        fence: FenceDevice {
+            ip: Ipv4Addr::UNSPECIFIED,
+            port: fence_device::PORT,
+            secret: paths.fence_secret(),
+        },
+        storage: config.storage.map_or_else(|| storage_for(config.nodes), Ok)?,
+        boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 /// Notes that the lab exists and where, before anything of it does.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -170,10 +171,9 @@ pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
     // stops only when that is aborted.
     group.freeze()?;
     let own = if let Some(init) = group.init() {
-        let seen: BTreeSet<Mount> =
-            group.processes().iter().flat_map(|pid| mounts::of(&pid.to_string())).collect();
+        let seen = mounts_of(&group);
         abort_fuse(&seen)?;
-        let own = own_loops(&seen, paths, node)?;
+        let own = own_loops(&seen, &paths.node(&node.name).rootfs())?;
         shut_down_filesystems(init, node, &own);
         if let Some(init) = Pid::from_raw(init) {
             // The kernel kills everything in the namespace with it; a frozen process dies as well.
@@ -189,7 +189,7 @@ pub(crate) fn cut(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
 }
 
 /// Ends the node's FUSE connections: whoever waits for one would wait for ever when its server is gone.
-fn abort_fuse(seen: &BTreeSet<Mount>) -> Result<(), LabError> {
+pub(crate) fn abort_fuse(seen: &BTreeSet<Mount>) -> Result<(), LabError> {
     let fuse: BTreeSet<u32> =
         seen.iter().filter(|mount| is_fuse(&mount.fstype)).map(|mount| mount.minor).collect();
     // The host's own FUSE mounts are not the node's, whatever the node sees of them.
@@ -216,29 +216,29 @@ fn is_fuse(fstype: &str) -> bool {
     fstype == "fuse" || fstype == "fuseblk" || fstype.starts_with("fuse.")
 }
 
-/// Loop devices that the node attached itself: their files are on file systems that only the node sees, or on its root.
-fn own_loops(
-    seen: &BTreeSet<Mount>,
-    paths: &LabPaths,
-    node: &LabNode,
-) -> Result<BTreeSet<PathBuf>, LabError> {
-    let number = |mount: &Mount| format!("{}:{}", mount.major, mount.minor);
-    let root = paths.node(&node.name).rootfs();
-    let host = mounts::of("self");
-    let hosts: BTreeSet<String> = host.iter().filter(|mount| mount.target != root).map(number).collect();
-    let nodes: BTreeSet<String> =
-        seen.iter().chain(host.iter().filter(|mount| mount.target == root)).map(number).collect();
-    let listing = Program::new(
-        "list loop devices",
-        ["losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-MAJ:MIN"],
-    )
-    .run()?;
-    Ok(listing
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(_, backing)| nodes.contains(backing.trim()) && !hosts.contains(backing.trim()))
-        .map(|(device, _)| PathBuf::from(device))
-        .collect())
+/// Loop devices that the node attached itself: their files are on file systems that only the node sees, or on its
+/// root, which the host sees at `root`.
+pub(crate) fn own_loops(seen: &BTreeSet<Mount>, root: &Path) -> Result<BTreeSet<PathBuf>, LabError> {
+    let device = |mount: &Mount| (mount.major, mount.minor);
+    let (roots, others): (Vec<Mount>, Vec<Mount>) =
+        mounts::of("self").into_iter().partition(|mount| mount.target.starts_with(root));
+    let hosts: BTreeSet<(u32, u32)> = others.iter().map(device).collect();
+    // Files of an overlay's upper layer say that they are on a device of their own (kernel overlayfs.rst, `st_dev`).
+    let written = roots.iter().filter_map(|mount| fs::metadata(mount.target.join("etc/hostname")).ok());
+    let written = written.map(|file| (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev())));
+    let private = seen
+        .iter()
+        .chain(&roots)
+        .map(device)
+        .chain(written)
+        .filter(|device| !hosts.contains(device))
+        .collect();
+    disks::loops_backed_by(&private)
+}
+
+/// What the processes of a group have mounted.
+pub(crate) fn mounts_of(group: &Group) -> BTreeSet<Mount> {
+    group.processes().iter().flat_map(|pid| mounts::of(&pid.to_string())).collect()
 }
 
 /// Makes the file systems on the node's disks forget what was not synced.

@@ -37,7 +37,7 @@ pub(crate) fn sources_for(suite: Suite, mirror: Option<&str>) -> Result<String, 
     if chosen.is_empty() {
         return Err(LabError::Sources(
             "the apt sources of this machine (/etc/apt/sources.list, /etc/apt/sources.list.d) name no Debian \
-             archive; give one with --mirror http://deb.debian.org/debian"
+             archive; give one with --mirror URL"
                 .to_owned(),
         ));
     }

@@ -3,6 +3,7 @@
 //! In: a lab's name and directory. Out: nothing of it. Works from names and from what the kernel shows, so it needs no
 //! record: a run that was killed at any point is cleaned up by the next `down` or `up`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -62,9 +63,14 @@ fn remove_all(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
         cut_all(&lab, paths)?;
     }
     let hierarchies = Hierarchies::find()?;
-    for group in hierarchies.groups(&name.prefix()) {
-        hierarchies.group(&group).end()?;
+    let mut seen = BTreeSet::new();
+    for group in hierarchies.groups(&name.prefix()).iter().map(|group| hierarchies.group(group)) {
+        group.freeze()?;
+        seen.append(&mut power::mounts_of(&group));
+        power::abort_fuse(&seen)?;
+        group.end()?;
     }
+    disks::detach(&power::own_loops(&seen, &paths.nodes())?)?;
     mounts::unmount_below(paths.root(), UNMOUNT_LIMIT)?;
     disks::detach(&disks::loops_below(paths.root()))?;
     network::remove_uplink(name)?;

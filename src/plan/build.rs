@@ -63,8 +63,8 @@ pub fn build(
             }
         }
         let context = DiffContext { facts, secrets, pending: &pending };
-        plan.notes.extend(resource.notes(&context));
-        let change = resource.diff(&context);
+        let (notes, change) = resource.judge(&context);
+        plan.notes.extend(notes);
         let tail = match change {
             Ok(Change::None) => before,
             Err(blocked) => {

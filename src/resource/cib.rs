@@ -41,22 +41,30 @@ impl CibConfig {
     }
 
     /// The live CIB of the partition that has quorum, and the node that told it.
-    fn live(&self, context: &DiffContext<'_>) -> Result<Option<(&NodeName, Cib)>, Blocked> {
+    fn live<'s>(&'s self, context: &DiffContext<'_>) -> Result<Option<(&'s NodeName, Cib)>, Blocked> {
         let mut best: Option<(&NodeName, Cib)> = None;
+        // The nodes of one partition tell the same CIB, byte by byte: each is read once.
+        let mut read: BTreeSet<&str> = BTreeSet::new();
         for node in &self.nodes {
-            let text = match context.observed(node, &query()) {
-                Observation::Text(Some(text)) => text,
-                Observation::Unknown(why) => {
-                    let reason = format!("the CIB could not be read: {why}");
-                    return Err(self.blocked(
-                        Some(node),
-                        reason,
-                        "see what `cibadmin --query` says on the node",
-                    ));
-                }
-                _ => continue,
+            let text = match context.seen(node, &query()) {
+                Some(Observation::Text(Some(text))) => text,
+                Some(Observation::Text(None)) => continue,
+                _ => match context.observed(node, &query()) {
+                    Observation::Unknown(why) => {
+                        let reason = format!("the CIB could not be read: {why}");
+                        return Err(self.blocked(
+                            Some(node),
+                            reason,
+                            "see what `cibadmin --query` says on the node",
+                        ));
+                    }
+                    _ => continue,
+                },
             };
-            let cib = Cib::parse(&text).map_err(|error| {
+            if !read.insert(text) {
+                continue;
+            }
+            let cib = Cib::parse(text).map_err(|error| {
                 self.blocked(
                     Some(node),
                     format!("the CIB cannot be understood: {error}"),
@@ -109,9 +117,41 @@ impl Resource for CibConfig {
         self.nodes.iter().map(|node| (node.clone(), query())).collect()
     }
 
-    fn notes(&self, context: &DiffContext<'_>) -> Vec<Note> {
-        let Ok(Some((_, live))) = self.live(context) else { return Vec::new() };
-        let Ok(difference) = self.compare(&live, context) else { return Vec::new() };
+    fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
+        self.judge(context).1
+    }
+
+    fn judge(&self, context: &DiffContext<'_>) -> (Vec<Note>, Result<Change, Blocked>) {
+        let compared =
+            self.start(context).and_then(|(node, cib)| Ok((node, self.compare(&cib, context)?, cib)));
+        match compared {
+            Err(blocked) => (Vec::new(), Err(blocked)),
+            Ok((node, difference, cib)) => {
+                (self.foreign(&difference), self.change(context, node, &cib, &difference))
+            }
+        }
+    }
+}
+
+impl CibConfig {
+    /// The CIB that is to be changed, and the node that changes it.
+    fn start<'s>(&'s self, context: &DiffContext<'_>) -> Result<(&'s NodeName, Cib), Blocked> {
+        match self.live(context)? {
+            Some(live) => Ok(live),
+            None if self.is_joining(context) => Ok((&self.founder, Cib::empty(FIRST_SCHEMA))),
+            None => {
+                let reason = "Pacemaker runs on no node of the cluster".to_owned();
+                Err(self.blocked(None, reason, "see what pacemaker.service says on the nodes"))
+            }
+        }
+    }
+
+    fn is_joining(&self, context: &DiffContext<'_>) -> bool {
+        self.requires.iter().any(|id| context.pending.contains(id))
+    }
+
+    /// A note on what others made.
+    fn foreign(&self, difference: &CibDiff) -> Vec<Note> {
         if difference.foreign.is_empty() {
             return Vec::new();
         }
@@ -120,19 +160,15 @@ impl Resource for CibConfig {
         vec![Note { cluster: self.cluster.clone(), text }]
     }
 
-    fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
-        let live = self.live(context)?;
-        let joining = self.requires.iter().any(|id| context.pending.contains(id));
-        let (node, cib) = match &live {
-            Some((node, cib)) => (*node, cib.clone()),
-            None if joining => (&self.founder, Cib::empty(FIRST_SCHEMA)),
-            None => {
-                let reason = "Pacemaker runs on no node of the cluster".to_owned();
-                return Err(self.blocked(None, reason, "see what pacemaker.service says on the nodes"));
-            }
-        };
-        let difference = self.compare(&cib, context)?;
-        self.refuse(&difference)?;
+    fn change(
+        &self,
+        context: &DiffContext<'_>,
+        node: &NodeName,
+        cib: &Cib,
+        difference: &CibDiff,
+    ) -> Result<Change, Blocked> {
+        let joining = self.is_joining(context);
+        self.refuse(difference)?;
         if difference.patch.is_none() && (difference.deferred.is_empty() || !joining) {
             return Ok(Change::None);
         }
@@ -142,10 +178,13 @@ impl Resource for CibConfig {
         );
         let mut steps = Steps::of(&self.id);
         let text: String = changes.iter().map(|change| change.clone() + "\n").collect();
-        let summary = format!("{} changes in the CIB", changes.len());
+        let summary = match changes.len() {
+            1 => "1 change in the CIB".to_owned(),
+            number => format!("{number} changes in the CIB"),
+        };
         let action = Action::PatchCib { desired: self.desired.clone(), changes };
         let patched = steps.push(node, "patch", action, &[]);
-        steps.guard(Guard::Cib { intent: intent_digest(&cib) });
+        steps.guard(Guard::Cib { intent: intent_digest(cib) });
         steps.push(node, "settle", Action::wait(Check::Settled, SETTLE_LIMIT), &[patched]);
         Ok(steps.change(summary, text))
     }

@@ -17,7 +17,14 @@ pub struct DiffContext<'a> {
     pub pending: &'a BTreeSet<ResourceId>,
 }
 
-impl DiffContext<'_> {
+impl<'a> DiffContext<'a> {
+    /// The answer to a query on a node, in place: what [`Self::observed`] gives, without a copy of a large text.
+    /// `None` when the node did not answer or was not asked.
+    #[must_use]
+    pub fn seen(&self, node: &NodeName, query: &Query) -> Option<&'a Observation> {
+        self.facts.node(node)?.observed.get(query)
+    }
+
     /// The answer to a query on a node; a node that did not answer is unknown.
     #[must_use]
     pub fn observed(&self, node: &NodeName, query: &Query) -> Observation {

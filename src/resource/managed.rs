@@ -16,14 +16,15 @@ pub trait Resource: std::fmt::Debug + Send + Sync {
     /// What must be observed, and where, to judge it.
     fn queries(&self) -> Vec<(NodeName, Query)>;
 
-    /// What a person should know about it although nothing is to be done.
-    fn notes(&self, _context: &DiffContext<'_>) -> Vec<Note> {
-        Vec::new()
-    }
-
     /// How it differs from what is wanted.
     ///
     /// # Errors
     /// It cannot be judged (something is unknown) or must not be changed.
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked>;
+
+    /// How it differs, and what a person should know about it although nothing is to be done: together, for a
+    /// resource whose comparison tells both.
+    fn judge(&self, context: &DiffContext<'_>) -> (Vec<Note>, Result<Change, Blocked>) {
+        (Vec::new(), self.diff(context))
+    }
 }

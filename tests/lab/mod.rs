@@ -22,5 +22,5 @@ mod program;
 
 pub(crate) use client::Client;
 pub(crate) use harness::run_tests;
-pub(crate) use nodes::TestLab;
+pub(crate) use nodes::{RUN_LIMIT, TestLab};
 pub(crate) use program::{Program, Ran};

@@ -5,5 +5,3 @@ mod outputs;
 mod ownership;
 mod properties;
 mod tools;
-
-pub(super) use generate::everything;
