@@ -2,6 +2,9 @@
 //!
 //! The holder keeps an flock(2) and reads heartbeats. When the run ends, is killed or loses its connection, the
 //! kernel releases the lock; when heartbeats stay away for [`LOCK_EXPIRY`], the holder gives it back itself.
+//!
+//! What a killed run had begun on a node goes on there without it (a package manager at work, say). Every command that
+//! changes something therefore holds a second lock, shared, and who takes the first waits until nobody holds the second.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,11 +13,18 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::{Event, EventSink};
 use crate::names::NodeName;
 use crate::transport::{Command, Fleet, Session, TransportError};
 
 /// Where the lock is; gone at the next boot, as its holder is.
 const LOCK_PATH: &str = "/run/hactl.lock";
+/// Held, shared, by every command that changes something.
+const BUSY_PATH: &str = "/run/hactl.busy";
+/// What such a command is run by.
+pub(super) const AT_WORK: [&str; 4] = ["flock", "--shared", "--close", BUSY_PATH];
+/// How long the commands of a killed run may take to end: as long as the longest step.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(1200);
 /// After how long without a heartbeat a node releases the lock.
 pub const LOCK_EXPIRY: Duration = Duration::from_secs(60);
 /// How often a heartbeat is sent.
@@ -24,10 +34,17 @@ const MAX_LOCK_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// How long a lock may be held: as long as the longest run.
 const HOLD_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// `$1` path, `$2` seconds to wait, `$3` who we are, `$4` seconds without heartbeat. Says `held WHO` or `taken`.
+/// `$1` path, `$2` seconds to wait, `$3` who we are, `$4` seconds without heartbeat, `$5` and `$6` the second lock and
+/// the seconds to wait for it. Says `held WHO`; or `taken`, after `busy` where it has to wait; or `stuck`.
 const HOLD: &str = r#"exec 9>>"$1" || exit 1
 if ! flock -w "$2" 9; then printf 'held %s\n' "$(head -c 512 "$1" | head -n 1)"; exit 75; fi
 printf '%s\n' "$3" >"$1" || exit 1
+exec 8>>"$5" || exit 1
+if ! flock -n 8; then
+    printf 'busy\n'
+    if ! flock -w "$6" 8; then printf 'stuck\n'; exit 75; fi
+fi
+exec 8>&-
 printf 'taken\n'
 while IFS= read -r -t "$4" _; do :; done
 : >"$1""#;
@@ -42,6 +59,12 @@ pub enum LockError {
         node: NodeName,
         /// Who, since when.
         holder: String,
+    },
+    /// What a killed run began there does not end.
+    #[error("{node} is locked: what an earlier run began there has not ended after {} s; see `fuser -v {BUSY_PATH}` on the node", LEFTOVER_LIMIT.as_secs())]
+    Stuck {
+        /// On which node.
+        node: NodeName,
     },
     /// The node could not be asked.
     #[error(transparent)]
@@ -72,10 +95,11 @@ impl Locks {
         nodes: &BTreeSet<NodeName>,
         owner: &str,
         wait: Duration,
+        events: &dyn EventSink,
     ) -> Result<Self, LockError> {
         let mut sessions = Vec::with_capacity(nodes.len());
         for (node, transport) in fleet.iter().filter(|(node, _)| nodes.contains(*node)) {
-            sessions.push((node.clone(), hold(transport.as_ref(), node, owner, wait).await?));
+            sessions.push((node.clone(), hold(transport.as_ref(), node, owner, wait, events).await?));
         }
         let (lost_sender, lost) = watch::channel(None);
         let heartbeat = tokio::spawn(async move {
@@ -113,21 +137,26 @@ async fn hold(
     node: &NodeName,
     owner: &str,
     wait: Duration,
+    events: &dyn EventSink,
 ) -> Result<Box<dyn Session>, LockError> {
     let wait_s = wait.min(MAX_LOCK_WAIT).as_secs().to_string();
-    let expiry_s = LOCK_EXPIRY.as_secs().to_string();
-    let argv = ["bash", "-c", HOLD, "bash", LOCK_PATH, &wait_s, owner, &expiry_s];
+    let (expiry_s, leftover_s) = (LOCK_EXPIRY.as_secs().to_string(), LEFTOVER_LIMIT.as_secs().to_string());
+    let argv = ["bash", "-c", HOLD, "bash", LOCK_PATH, &wait_s, owner, &expiry_s, BUSY_PATH, &leftover_s];
     let mut session = transport.open(&Command::new(argv).timeout(HOLD_LIMIT)).await?;
-    match session.line().await? {
-        Some(line) if line == "taken" => Ok(session),
-        Some(line) => {
-            let holder = line.strip_prefix("held ").unwrap_or(&line).trim();
-            let holder = if holder.is_empty() { "somebody who left no name" } else { holder };
-            Err(LockError::Held { node: node.clone(), holder: holder.to_owned() })
-        }
-        None => {
-            let output = session.finish().await?;
-            Err(LockError::Refused { node: node.clone(), reason: super::run::tail(&output) })
+    while let Some(line) = session.line().await? {
+        match line.as_str() {
+            "taken" => return Ok(session),
+            "stuck" => return Err(LockError::Stuck { node: node.clone() }),
+            "busy" => events.emit(Event::Note {
+                text: format!("{node}: waiting for what an earlier run began there to end"),
+            }),
+            other => {
+                let holder = other.strip_prefix("held ").unwrap_or(other).trim();
+                let holder = if holder.is_empty() { "somebody who left no name" } else { holder };
+                return Err(LockError::Held { node: node.clone(), holder: holder.to_owned() });
+            }
         }
     }
+    let output = session.finish().await?;
+    Err(LockError::Refused { node: node.clone(), reason: super::run::tail(&output) })
 }

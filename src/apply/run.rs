@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
+use super::lock::AT_WORK;
 use super::{EventSink, FailureKind, LedgerStore};
 use crate::names::{ClusterName, NodeName};
 use crate::secrets::SecretStore;
@@ -97,12 +98,21 @@ impl Run {
         })
     }
 
+    /// Runs a command that changes something. Should this run be killed, the next one waits until the command has
+    /// ended on the node (see [`super::Locks`]).
+    ///
+    /// # Errors
+    /// The way there failed. That the command itself failed is in its output.
+    pub async fn exec(&self, node: &NodeName, command: &Command) -> Result<Output, StepError> {
+        Ok(self.transport(node)?.exec(&command.clone().wrapped(AT_WORK)).await?)
+    }
+
     /// Runs a command that must exit with 0.
     ///
     /// # Errors
     /// The way there failed, or the command did; the reason holds the end of what it printed.
     pub async fn must(&self, node: &NodeName, command: &Command, advice: &str) -> Result<Output, StepError> {
-        let output = self.transport(node)?.exec(command).await?;
+        let output = self.exec(node, command).await?;
         if output.status.success() {
             return Ok(output);
         }

@@ -183,7 +183,9 @@ impl Session {
             .collect();
         let began = Instant::now();
         self.events.emit(Event::PhaseStarted { phase: Phase::Lock, total: nodes.len() });
-        let locks = Locks::take(&self.fleet, &nodes, &owner(), self.options.lock_timeout).await?;
+        let locks =
+            Locks::take(&self.fleet, &nodes, &owner(), self.options.lock_timeout, self.events.as_ref())
+                .await?;
         self.events.emit(Event::PhaseFinished { phase: Phase::Lock, took: began.elapsed() });
         self.discover().await;
         self.all_answered()?;

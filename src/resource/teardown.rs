@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Change, DiffContext, HostsBlock, Resource, ResourceId, Steps};
-use crate::facts::{ClusterQuery, Ledger, Observation, Query};
+use crate::facts::{ClusterQuery, Ledger, Observation, Query, UnitState};
 use crate::names::{ClusterName, NodeName};
 use crate::plan::{Action, Blocked, Check, Risk, StepId, UnitVerb};
 
@@ -54,15 +54,24 @@ impl Teardown {
         }
     }
 
-    /// Whether a unit runs, or does not exist.
-    fn is_active(&self, node: &NodeName, unit: &str, context: &DiffContext<'_>) -> Result<bool, Blocked> {
+    fn unit_state(
+        &self,
+        node: &NodeName,
+        unit: &str,
+        context: &DiffContext<'_>,
+    ) -> Result<Option<UnitState>, Blocked> {
         match context.observed(node, &Query::Unit { name: unit.to_owned() }) {
-            Observation::Unit(state) => {
-                Ok(matches!(state.active_state.as_str(), "active" | "activating" | "reloading"))
-            }
+            Observation::Unit(state) => Ok(Some(state)),
             Observation::Unknown(why) => Err(self.blocked(node, unit, &why)),
-            _ => Ok(false),
+            _ => Ok(None),
         }
+    }
+
+    /// Whether a unit runs; one that does not exist does not.
+    fn is_active(&self, node: &NodeName, unit: &str, context: &DiffContext<'_>) -> Result<bool, Blocked> {
+        let running =
+            |state: UnitState| matches!(state.active_state.as_str(), "active" | "activating" | "reloading");
+        Ok(self.unit_state(node, unit, context)?.is_some_and(running))
     }
 
     /// Stops Pacemaker, then corosync, on all nodes. Returns the steps after which nothing of the stack runs.
@@ -158,16 +167,21 @@ impl Teardown {
             if before.was.is_empty() {
                 continue;
             }
-            let boot = match before.was.as_str() {
-                "enabled" => UnitVerb::Enable,
-                _ => UnitVerb::Disable,
+            let Some(state) =
+                self.unit_state(node, unit, context)?.filter(|state| state.load_state != "not-found")
+            else {
+                continue;
             };
-            after = vec![steps.push(
-                node,
-                &format!("{}-{unit}", boot.word()),
-                Action::Unit { unit: unit.clone(), verb: boot },
-                &after,
-            )];
+            let boot = match (before.was.as_str(), state.unit_file_state.as_str()) {
+                (was, now) if was == now => None,
+                ("enabled", _) => Some(UnitVerb::Enable),
+                (_, "enabled" | "enabled-runtime") => Some(UnitVerb::Disable),
+                _ => None,
+            };
+            if let Some(boot) = boot {
+                let action = Action::Unit { unit: unit.clone(), verb: boot };
+                after = vec![steps.push(node, &format!("{}-{unit}", boot.word()), action, &after)];
+            }
             let active = self.is_active(node, unit, context)? && !STACK.contains(&unit.as_str());
             let verb = match (before.was_active.as_str(), active) {
                 ("active", false) => UnitVerb::Start,

@@ -39,6 +39,8 @@ pub struct Command {
     pub output_limit_bytes: usize,
     /// Whether stdin and stdout may be logged.
     pub secrecy: Secrecy,
+    /// How many words at the beginning of `argv` only surround the command.
+    wrapping_words: usize,
 }
 
 impl Command {
@@ -55,6 +57,7 @@ impl Command {
             timeout: DEFAULT_COMMAND_TIMEOUT,
             output_limit_bytes: DEFAULT_OUTPUT_LIMIT_BYTES,
             secrecy: Secrecy::Open,
+            wrapping_words: 0,
         }
     }
 
@@ -62,13 +65,24 @@ impl Command {
     #[must_use]
     pub fn title(&self) -> String {
         let words = if self.secrecy == Secrecy::Secret { 1 } else { TITLE_WORDS };
-        let text = self.argv.iter().take(words).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let own = &self.argv[self.wrapping_words.min(self.argv.len())..];
+        let text = own.iter().take(words).map(String::as_str).collect::<Vec<_>>().join(" ");
         let mut title: String =
             text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TITLE_CHARS).collect();
-        if title.len() < text.len() || self.argv.len() > words {
+        if title.len() < text.len() || own.len() > words {
             title.push('…');
         }
         title
+    }
+
+    /// The same command, run by another program that these words begin; messages go on naming the command itself.
+    #[must_use]
+    pub fn wrapped<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        let own = self.argv.len();
+        let argv: Vec<String> = words.into_iter().map(Into::into).chain(self.argv).collect();
+        self.wrapping_words += argv.len() - own;
+        self.argv = argv;
+        self
     }
 
     /// The same command with this input.

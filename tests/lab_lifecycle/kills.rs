@@ -10,10 +10,10 @@ use crate::lab::{Client, Program, RUN_LIMIT, Ran, TestLab};
 const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
 /// Most runs until one gets through: each is killed at a step at which none was killed before.
 const MAX_RUNS: usize = 120;
-/// How long after the line of a step the run is killed, in turn, so that steps are caught at their beginning and in
-/// their middle.
+/// How long after the line of a step the run is killed, in turn: most steps are caught at their beginning, some in
+/// their middle or at their end.
 const KILL_DELAYS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(60), Duration::from_millis(250), Duration::from_millis(600)];
+    [Duration::ZERO, Duration::from_millis(100), Duration::ZERO, Duration::from_millis(400)];
 /// The longest wait for the first answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
@@ -89,6 +89,17 @@ fn kill_at_every_step(lab: &TestLab, verb: &str, client: Option<&Client>) -> BTr
         };
         std::thread::sleep(KILL_DELAYS[run % KILL_DELAYS.len()]);
         program.kill();
+        // Other nodes were at other steps.
+        let mut in_flight = BTreeSet::new();
+        while let Some(line) = program.line(RUN_LIMIT) {
+            if is_step(&line) {
+                in_flight.insert(line);
+            } else if let Some((node, done)) = line.split_once(": ok: ") {
+                let done = done.rsplit_once(" (").map_or(done, |(done, _)| done);
+                in_flight.remove(&format!("{node}: {done}"));
+            }
+        }
+        killed.append(&mut in_flight);
         killed.insert(step);
         if let Some(client) = client {
             client.lost_none(Instant::now() - Duration::from_secs(3), "a killed rollout");

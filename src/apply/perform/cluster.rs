@@ -83,7 +83,7 @@ pub(super) async fn stop_all(step: &Step, run: &Run) -> Result<(), StepError> {
 /// The node could not remove it.
 pub(super) async fn remove_state(step: &Step, run: &Run) -> Result<(), StepError> {
     let argv = ["find"].into_iter().chain(STATE_DIRS).chain(["-mindepth", "1", "-delete"]);
-    let output = run.transport(&step.node)?.exec(&Command::new(argv).timeout(CLUSTER_TIMEOUT)).await?;
+    let output = run.exec(&step.node, &Command::new(argv).timeout(CLUSTER_TIMEOUT)).await?;
     let absent = |line: &&str| !line.contains("No such file or directory");
     if output.status.success() || output.stderr_text().lines().find(absent).is_none() {
         return Ok(());
@@ -144,7 +144,7 @@ async fn send(step: &Step, run: &Run, patch: &CibPatch, guard: PatchGuard) -> Re
         .request(guard, &reveal)
         .map_err(|error| StepError::failed(error.to_string(), "define the secret in the inventory"))?;
     let command = command(["cibadmin", "--patch", "--xml-pipe"]).stdin(request.into_bytes()).secret();
-    Ok(run.transport(&step.node)?.exec(&command).await?)
+    run.exec(&step.node, &command).await
 }
 
 /// Has Pacemaker's own checker look at the result before anything is sent. It gets the configuration alone: a resource
@@ -155,7 +155,7 @@ async fn verify(step: &Step, run: &Run, target: &Cib) -> Result<(), StepError> {
         .reveal(&target.without_status().render())
         .map_err(|error| StepError::failed(error.to_string(), "define the secret in the inventory"))?;
     let command = command(["crm_verify", "--verbose", "--xml-pipe"]).stdin(text.as_bytes().to_vec()).secret();
-    let output = run.transport(&step.node)?.exec(&command).await?;
+    let output = run.exec(&step.node, &command).await?;
     if output.status.success() {
         return Ok(());
     }

@@ -84,6 +84,10 @@ async fn judge_candidate(
     verdict.map(|_| ())
 }
 
+/// Puts a copy of `$1` in the place of `$2`, at once.
+const RESTORE: &str =
+    r#"cp --archive --no-dereference --force -- "$1" "$2.hactl-new" && mv -f -- "$2.hactl-new" "$2""#;
+
 /// Carries out [`Action::RemoveFile`].
 ///
 /// # Errors
@@ -95,8 +99,9 @@ pub(super) async fn remove(
     path: &Utf8Path,
     restore: Option<&Utf8Path>,
 ) -> Result<(), StepError> {
+    // The backup itself goes with the ledger, so that a run that was killed here can be repeated.
     let command = match restore {
-        Some(backup) => Command::new(["mv", "-f", "--", backup.as_str(), path.as_str()]),
+        Some(backup) => Command::new(["sh", "-c", RESTORE, "sh", backup.as_str(), path.as_str()]),
         None => Command::new(["rm", "-f", "--", path.as_str()]),
     };
     run.must(&step.node, &command, DISK_ADVICE).await?;

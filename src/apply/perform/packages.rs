@@ -101,7 +101,7 @@ async fn mend(step: &Step, run: &Run) -> Result<(), StepError> {
     let command = apt(&["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"]);
     let deadline = tokio::time::Instant::now() + LISTS_LOCK_WAIT;
     loop {
-        let output = run.transport(&step.node)?.exec(&command).await?;
+        let output = run.exec(&step.node, &command).await?;
         if output.status.success() {
             return Ok(());
         }
@@ -118,7 +118,7 @@ async fn mend(step: &Step, run: &Run) -> Result<(), StepError> {
 async fn update(step: &Step, run: &Run) -> Result<(), StepError> {
     let deadline = tokio::time::Instant::now() + LISTS_LOCK_WAIT;
     loop {
-        let output = run.transport(&step.node)?.exec(&apt(&["apt-get", "-q", "update"])).await?;
+        let output = run.exec(&step.node, &apt(&["apt-get", "-q", "update"])).await?;
         if output.status.success() {
             return Ok(());
         }
@@ -142,7 +142,7 @@ async fn checked(
     command: &Command,
     packages: &[String],
 ) -> Result<Output, StepError> {
-    let output = run.transport(&step.node)?.exec(command).await?;
+    let output = run.exec(&step.node, command).await?;
     if output.status.success() { Ok(output) } else { Err(refused(&output, packages)) }
 }
 

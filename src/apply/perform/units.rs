@@ -31,14 +31,13 @@ pub(super) async fn change(
         argv.push("--runtime");
     }
     argv.extend(["--", unit]);
-    let transport = run.transport(&step.node)?;
-    let output = transport.exec(&Command::new(argv).timeout(UNIT_TIMEOUT)).await?;
+    let output = run.exec(&step.node, &Command::new(argv).timeout(UNIT_TIMEOUT)).await?;
     if output.status.success() {
         return Ok(());
     }
     let log =
         Command::new(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", SHOWN_LOG_LINES, "-u", unit]);
-    let log = transport.exec(&log).await?;
+    let log = run.exec(&step.node, &log).await?;
     let reason =
         format!("`systemctl {} {unit}`: {}\n{}", verb.word(), tail(&output), log.stdout_text().trim_end());
     Err(StepError::failed(reason, format!("see `journalctl -u {unit}` on {}, then run again", step.node)))
