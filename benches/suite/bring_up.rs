@@ -70,9 +70,12 @@ struct Minimum {
     formation: Duration,
 }
 
+/// A file of a node: path, mode, content.
+type NodeFile = (&'static str, &'static str, Vec<u8>);
+
 /// What a finished cluster consists of.
 struct Finished {
-    files: BTreeMap<String, Vec<(&'static str, &'static str, Vec<u8>)>>,
+    files: BTreeMap<String, Vec<NodeFile>>,
     configuration: String,
     fence_secret: String,
 }
