@@ -14,7 +14,7 @@ check() {
 
 check formatting "$cargo" fmt --all --check
 check clippy "$cargo" clippy --locked --workspace --all-targets -- -D warnings
-RUSTDOCFLAGS="-D warnings" check documentation "$cargo" doc --locked --workspace --no-deps --document-private-items --quiet
+RUSTDOCFLAGS="-D warnings" check documentation "$cargo" doc --locked --workspace --no-deps --quiet
 check lengths "$cargo" test --locked --quiet --test lint_lengths
 
 if ! "$cargo" deny --version >/dev/null 2>&1; then

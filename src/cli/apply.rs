@@ -26,7 +26,7 @@ pub struct ApplyArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArgs,
+    pub(super) nodes: NodeArgs,
 }
 
 /// What is asked before anything is changed.

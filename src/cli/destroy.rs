@@ -17,7 +17,7 @@ pub struct DestroyArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArgs,
+    pub(super) nodes: NodeArgs,
 }
 
 /// Plans the end of the cluster under the lock, shows, asks, carries it out.

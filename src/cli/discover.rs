@@ -25,7 +25,7 @@ pub struct DiscoverArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArgs,
+    pub(super) nodes: NodeArgs,
 }
 
 /// Looks and tells.

@@ -20,7 +20,7 @@ pub struct DriftArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArgs,
+    pub(super) nodes: NodeArgs,
 }
 
 /// Compares and shows.

@@ -76,7 +76,9 @@ impl CommandError {
     pub(super) fn unchanged(mut self) -> Self {
         const UNCHANGED: &str = "nothing was changed";
         if let Report::Problems { advice, .. } = &mut self.report {
-            *advice = Some(advice.take().map_or_else(|| UNCHANGED.to_owned(), |advice| format!("{advice}; {UNCHANGED}")));
+            *advice = Some(
+                advice.take().map_or_else(|| UNCHANGED.to_owned(), |advice| format!("{advice}; {UNCHANGED}")),
+            );
         }
         self
     }
@@ -221,9 +223,9 @@ impl From<PipelineError> for CommandError {
                 .advice("wait for it to end, or let hactl wait with --lock-timeout"),
             PipelineError::Log { .. } => Self::new(ExitCode::Usage, problem)
                 .advice("name a file in a folder that exists and can be written (--log)"),
-            PipelineError::Locked(_)
-            | PipelineError::Plan(_)
-            | PipelineError::Timeout(_) => Self::new(ExitCode::Failed, problem),
+            PipelineError::Locked(_) | PipelineError::Plan(_) | PipelineError::Timeout(_) => {
+                Self::new(ExitCode::Failed, problem)
+            }
         }
     }
 }
@@ -238,7 +240,8 @@ fn nodes(errors: &[TransportError]) -> CommandError {
     let told = CommandError::all(code.unwrap_or(ExitCode::Failed), problems);
     // What to do about the others is in their own words.
     if errors.iter().any(|error| matches!(error, TransportError::Unreachable { .. })) {
-        let where_to = "see that the machine is up and that `address` and `ssh.port` in the inventory are right";
+        let where_to =
+            "see that the machine is up and that `address` and `ssh.port` in the inventory are right";
         return told.advice(format!("{where_to}, then run again"));
     }
     told

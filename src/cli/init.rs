@@ -17,8 +17,11 @@ use crate::names::{ClusterName, NodeName};
 /// Arguments of `hactl init`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct InitArgs {
-    /// Nodes as [NAME=][USER@]HOST[:PORT]; NAME is what `uname -n` prints there
-    #[arg(value_name = "HOST")]
+    /// Nodes; NAME is what `uname -n` prints there
+    #[arg(
+        value_name = "HOST",
+        help = "Nodes as [NAME=][USER@]HOST[:PORT]; NAME is what `uname -n` prints there"
+    )]
     pub hosts: Vec<String>,
     /// What the inventory is for
     #[arg(long, value_enum, default_value_t = Template::Basic)]

@@ -58,6 +58,10 @@ impl Which {
     }
 }
 
+/// What `--disks` takes.
+const DISKS_HELP: &str =
+    "Blank disks, for every node or for one: [NODE:]NAME=SIZE, separated by commas; `none` for no disks";
+
 #[derive(Debug, Args)]
 struct UpArgs {
     #[command(flatten)]
@@ -68,8 +72,8 @@ struct UpArgs {
     /// How many networks each node is on: 1 to 4.
     #[arg(long, default_value_t = 2, value_name = "N")]
     networks: usize,
-    /// Blank disks, for every node or for one: [NODE:]NAME=SIZE, separated by commas; `none` for no disks.
-    #[arg(long, value_delimiter = ',', default_value = "data1=256MiB", value_name = "DISK")]
+    /// Blank disks.
+    #[arg(long, help = DISKS_HELP, value_delimiter = ',', default_value = "data1=256MiB", value_name = "DISK")]
     disks: Vec<String>,
     /// Which Debian: bookworm or trixie [default: this machine's].
     #[arg(long)]

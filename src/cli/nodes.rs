@@ -33,6 +33,12 @@ pub(super) struct NodeArgs {
 }
 
 impl NodeArgs {
+    /// Longest time for the whole run, if there is one.
+    #[must_use]
+    pub(super) fn time_limit(&self) -> Option<Duration> {
+        self.timeout
+    }
+
     /// The same as options of the pipeline.
     #[must_use]
     pub(super) fn options(&self, log: Option<Utf8PathBuf>) -> Options {
@@ -43,7 +49,6 @@ impl NodeArgs {
             on: self.on.clone().unwrap_or_default(),
             barclamp_paths: self.barclamp_paths.clone(),
             log,
-            timeout: self.timeout,
         }
     }
 }

@@ -76,7 +76,12 @@ impl Opened {
     ///
     /// # Errors
     /// stdout cannot be written.
-    pub(super) fn blocked(&self, plan: &Plan, json: bool, console: &Console) -> Result<CommandError, CommandError> {
+    pub(super) fn blocked(
+        &self,
+        plan: &Plan,
+        json: bool,
+        console: &Console,
+    ) -> Result<CommandError, CommandError> {
         let clusters = self.clusters();
         let mut view = PlanView { plan, clusters: &clusters, detail: console.detail(), theme: console.out() };
         if !json {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
@@ -43,13 +44,13 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
     match arguments.verb {
         Verb::Init(verb) => init::run(&verb, console),
         Verb::Validate(verb) => validated(&verb, console),
-        Verb::Discover(verb) => wait_for(discover::run(&verb, console, global)),
-        Verb::Plan(verb) => wait_for(plan::run(&verb, console, global)),
-        Verb::Apply(verb) => wait_for(apply::run(&verb, console, global)),
-        Verb::Verify(verb) => wait_for(verify::run(&verb, console, global)),
-        Verb::Status(verb) => wait_for(status::run(&verb, console, global)),
-        Verb::Drift(verb) => wait_for(drift::run(&verb, console, global)),
-        Verb::Destroy(verb) => wait_for(destroy::run(&verb, console, global)),
+        Verb::Discover(verb) => wait_for(verb.nodes.time_limit(), discover::run(&verb, console, global)),
+        Verb::Plan(verb) => wait_for(verb.nodes.time_limit(), plan::run(&verb, console, global)),
+        Verb::Apply(verb) => wait_for(verb.nodes.time_limit(), apply::run(&verb, console, global)),
+        Verb::Verify(verb) => wait_for(verb.nodes.time_limit(), verify::run(&verb, console, global)),
+        Verb::Status(verb) => wait_for(verb.nodes.time_limit(), status::run(&verb, console, global)),
+        Verb::Drift(verb) => wait_for(verb.nodes.time_limit(), drift::run(&verb, console, global)),
+        Verb::Destroy(verb) => wait_for(verb.nodes.time_limit(), destroy::run(&verb, console, global)),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
         Verb::Barclamp(verb) => barclamp::run(&verb, console),
         Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),
@@ -71,13 +72,25 @@ fn validated(verb: &ValidateArgs, console: &Console) -> Result<ExitCode, Command
     })
 }
 
-/// Runs a verb that contacts nodes to its end.
-fn wait_for(verb: impl Future<Output = Result<ExitCode, CommandError>>) -> Result<ExitCode, CommandError> {
+/// Runs a verb that contacts nodes to its end, or to the end of the time that it may take. What it had begun then is in
+/// the same state as after a kill: the next run completes it.
+fn wait_for(
+    limit: Option<Duration>,
+    verb: impl Future<Output = Result<ExitCode, CommandError>>,
+) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CommandError::local("cannot start the runtime", &error))?;
-    let ended = runtime.block_on(verb);
+    let ended = runtime.block_on(async {
+        match limit {
+            None => verb.await,
+            Some(limit) => match tokio::time::timeout(limit, verb).await {
+                Ok(ended) => ended,
+                Err(_) => Err(PipelineError::Timeout(limit.as_secs()).into()),
+            },
+        }
+    });
     // What is still going on then (a name that is being looked up) must not keep the process.
     runtime.shutdown_background();
     ended

@@ -26,7 +26,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArgs,
+    pub(super) nodes: NodeArgs,
 }
 
 /// Asks and shows.

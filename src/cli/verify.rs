@@ -23,7 +23,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
-    nodes: NodeArgs,
+    pub(super) nodes: NodeArgs,
 }
 
 /// Makes every check and shows what came of it.

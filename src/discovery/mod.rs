@@ -5,7 +5,7 @@
 //! be asked and a probe that does not work are data.
 //!
 //! One round trip asks every base probe, one more asks every query: each is one shell script per node
-//! ([`script`]) whose answers come back framed in one stream ([`frames`]). A probe is one file: the lines of
+//! (`script`) whose answers come back framed in one stream (`frames`). A probe is one file: the lines of
 //! shell that ask, and a pure function that reads the answer.
 
 mod base;

@@ -67,8 +67,9 @@ impl Lab {
         let names = config.node_names()?;
         check_prerequisites()?;
         let paths = LabPaths::find(&config.name, config.state_dir.as_deref())?;
-        let _lock = lock(&config.name, Mode::Exclusive)?;
+        // Before the lock, so that a refusal leaves no lock file; `tear_down` looks again under it.
         teardown::refuse_foreign(&paths)?;
+        let _lock = lock(&config.name, Mode::Exclusive)?;
         if let Some(lab) = Self::running(config, &paths)? {
             fence_device::start(&lab.record, &lab.paths)?;
             return Ok((lab, Outcome::AlreadyUp));
@@ -175,6 +176,7 @@ impl Lab {
         say: Say<'_>,
     ) -> Result<bool, LabError> {
         let paths = LabPaths::find(name, state_dir)?;
+        teardown::refuse_foreign(&paths)?;
         let lock = lock(name, Mode::Exclusive)?;
         let began = Instant::now();
         let something = !teardown::leftovers(name, &paths)?.is_empty();

@@ -24,8 +24,6 @@ pub struct Options {
     pub barclamp_paths: Vec<Utf8PathBuf>,
     /// Where the log of every remote command goes.
     pub log: Option<Utf8PathBuf>,
-    /// Longest time for the whole run.
-    pub timeout: Option<Duration>,
 }
 
 impl Default for Options {
@@ -37,7 +35,6 @@ impl Default for Options {
             on: NodeSelector::default(),
             barclamp_paths: Vec::new(),
             log: None,
-            timeout: None,
         }
     }
 }

@@ -295,7 +295,11 @@ impl<'a> PlanView<'a> {
             let first = reasons.next().unwrap_or_default();
             let label = self.theme.alarm("blocked");
             // What is wrong with a node as a whole needs no other name than the node's.
-            let about = if name == format!("node:{place}") { String::new() } else { format!("{}: ", printable(name)) };
+            let about = if name == format!("node:{place}") {
+                String::new()
+            } else {
+                format!("{}: ", printable(name))
+            };
             let _ = writeln!(out, "{label} {place}: {about}{first}");
             for line in reasons {
                 let _ = writeln!(out, "        {line}");

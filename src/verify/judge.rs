@@ -95,7 +95,9 @@ fn running(wanted: &[String], status: &ClusterStatus) -> Result<(), String> {
 fn all_run(down: BTreeSet<&str>, status: &ClusterStatus) -> Result<(), String> {
     let Some(first) = down.first() else { return Ok(()) };
     let words = match status.resources.iter().find(|one| one.id == **first) {
-        Some(one) if one.is_fencing() => "`journalctl -u pacemaker` on the node has the agent's words".to_owned(),
+        Some(one) if one.is_fencing() => {
+            "`journalctl -u pacemaker` on the node has the agent's words".to_owned()
+        }
         _ => format!("`crm_resource --resource {first} --force-check` on the node tells what the agent says"),
     };
     let mut lines = Vec::new();

@@ -23,15 +23,9 @@ pub fn plain_line(event: &Event, verbose: bool, theme: Theme) -> Option<String> 
         }
         Event::PhaseFinished { .. } => return None,
         Event::NodeDone { phase, node, problem: Some(problem) } => {
-<<<<<<< HEAD
             // An error of the way to a node begins with its name.
             let problem = problem.strip_prefix(&format!("{node}: ")).unwrap_or(problem);
             format!("{node}: {}: {}: {}", theme.alarm("FAILED"), phase.words(), printable(problem))
-=======
-            // Errors of the way to a node name it themselves.
-            let problem = problem.strip_prefix(&format!("{node}: ")).unwrap_or(problem);
-            format!("{node}: {}: {}: {}", theme.alarm("FAILED"), phase.words(), one_line(problem))
->>>>>>> main
         }
         Event::NodeDone { phase, node, problem: None } if verbose => format!("{node}: {}: ok", phase.words()),
         Event::NodeDone { .. } => return None,
