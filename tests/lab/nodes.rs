@@ -129,8 +129,7 @@ impl TestLab {
     /// Breaks or repairs something: the words after `hactl lab fault`.
     #[track_caller]
     pub(crate) fn fault(&self, words: &[&str]) {
-        let (first, rest) = words.split_first().expect("a fault");
-        self.lab(&["fault", first], rest, NODE_LIMIT).expect(0);
+        self.lab(&["fault"], words, NODE_LIMIT).expect(0);
     }
 
     /// Waits until a line of shell succeeds on a node.

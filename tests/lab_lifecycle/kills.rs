@@ -163,7 +163,7 @@ fn traces(lab: &TestLab, node: &str) -> BTreeMap<String, String> {
         ("masks".to_owned(), list("ls /run/systemd/system | grep -v '^machine\\|^session' | sort")),
         (
             "state".to_owned(),
-            list("ls -d /var/lib/hactl* /var/lib/pacemaker /var/lib/corosync /run/hactl* 2>/dev/null; true"),
+            list("ls -d /var/lib/hactl* /var/lib/pacemaker /var/lib/corosync 2>/dev/null; true"),
         ),
     ])
 }
