@@ -108,12 +108,12 @@ fn kill_at_every_step(lab: &TestLab, verb: &str, client: Option<&Client>) -> BTr
     panic!("{verb} did not get through in {MAX_RUNS} runs, killed at\n{}", Vec::from_iter(killed).join("\n"));
 }
 
-/// Whether a line tells of a step that begins: `node: what`, without `ok:`, `failed:` or a wait's progress.
+/// Whether a line tells of a step that begins: `node: what`, without `ok:`, `FAILED:` or a wait's progress.
 fn is_step(line: &str) -> bool {
     NODES.iter().any(|node| {
         line.strip_prefix(node)
             .and_then(|rest| rest.strip_prefix(": "))
-            .is_some_and(|what| ["ok: ", "failed: ", "… ", "... "].iter().all(|no| !what.starts_with(no)))
+            .is_some_and(|what| ["ok: ", "FAILED: ", "... "].iter().all(|no| !what.starts_with(no)))
     })
 }
 
@@ -160,7 +160,7 @@ fn traces(lab: &TestLab, node: &str) -> BTreeMap<String, String> {
             ),
         ),
         ("failed".to_owned(), list("systemctl list-units --no-legend --plain --state=failed | sort")),
-        ("masks".to_owned(), list("ls /run/systemd/system | grep -v '^machine\\|^session' | sort")),
+        ("masks and drop-ins".to_owned(), list("find /run/systemd/system ! -type d | sort")),
         (
             "state".to_owned(),
             list("ls -d /var/lib/hactl* /var/lib/pacemaker /var/lib/corosync 2>/dev/null; true"),
