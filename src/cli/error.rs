@@ -174,15 +174,13 @@ pub(super) fn transport_code(error: &TransportError) -> ExitCode {
     }
 }
 
-/// The exit code of a run: an interruption outweighs failures, a plain failure the others, for it is what a person
-/// has to look at first.
+/// The exit code of a run: what failed outweighs that the run was interrupted, because a node that is lost interrupts a
+/// run too; a plain failure outweighs the others, for it is what a person has to look at first.
 #[must_use]
 pub(super) fn outcome_code(outcome: &Outcome) -> ExitCode {
-    if outcome.interrupted {
-        return ExitCode::Interrupted;
-    }
     match outcome.failed.iter().map(|failure| failure.kind).min() {
         None if outcome.complete() => ExitCode::Done,
+        None if outcome.interrupted => ExitCode::Interrupted,
         None | Some(FailureKind::Failed) => ExitCode::Failed,
         Some(FailureKind::Guard) => ExitCode::Blocked,
         Some(FailureKind::Unreachable) => ExitCode::Unreachable,

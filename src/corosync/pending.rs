@@ -89,3 +89,60 @@ fn node_key(path: &str, both: bool, links: &Links) -> (ChangeClass, &'static str
         _ => (ChangeClass::Reload, "nodes are read again on reload"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_cmap;
+    use super::*;
+
+    const CONF: &str = include_str!("../../tests/fixtures/corosync/three-nodes.conf");
+    const CMAP: &str = include_str!("../../tests/fixtures/corosync/three-nodes.cmap");
+    const V31: Version = Version::new(3, 1, 7);
+
+    /// What a node needs that runs with the fixture, where `old` lies, to run with `new`.
+    fn needed(old: &str, new: &str) -> Classification {
+        let conf = |text: &str| CorosyncConf::parse(text).unwrap();
+        classify_on_node(Some(&conf(old)), &conf(new), &parse_cmap(CMAP).unwrap(), None, V31)
+    }
+
+    fn with(from: &str, to: &str) -> String {
+        assert!(CONF.contains(from), "{from}");
+        CONF.replace(from, to)
+    }
+
+    #[test]
+    fn a_file_that_was_edited_and_never_loaded_needs_nothing_but_writing() {
+        for (from, to) in [
+            ("cluster_name: lab", "cluster_name: other"),
+            ("10.0.1.2", "10.9.9.9"),
+            ("token: 5000", "token: 1"),
+        ] {
+            let needed = needed(&with(from, to), CONF);
+            assert_eq!(
+                (needed.class, needed.changes.as_slice()),
+                (ChangeClass::None, [].as_slice()),
+                "{from} -> {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_killed_rollout_leaves_the_same_need_as_before_it_wrote_the_file() {
+        let cases = [
+            ("token: 5000", "token: 6000", ChangeClass::Reload),
+            ("10.0.1.2", "10.0.1.22", ChangeClass::RollingRestart),
+            ("cluster_name: lab", "cluster_name: other", ChangeClass::FullStop),
+        ];
+        for (from, to, class) in cases {
+            let new = with(from, to);
+            assert_eq!(needed(CONF, &new).class, class, "{from} -> {to}, not written yet");
+            assert_eq!(needed(&new, &new).class, class, "{from} -> {to}, written");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_in_what_runs_is_judged_by_the_file() {
+        let old = format!("{CONF}\naisexec {{\n    user: root\n}}\n");
+        assert_eq!(needed(&old, CONF).class, ChangeClass::FullStop);
+    }
+}

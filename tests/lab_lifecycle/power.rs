@@ -64,7 +64,7 @@ fn cut_at(lab: &TestLab, matches: impl Fn(&str) -> bool, then: Option<&str>) -> 
 #[track_caller]
 fn blames(ran: &Ran, node: &str) {
     assert!(ran.code.is_some_and(|code| LOST_NODE.contains(&code)), "1 or 4 was expected\n{ran}");
-    ran.warns(&format!("{node}: failed: ")).warns("run again");
+    ran.warns(&format!("{node}: FAILED: ")).warns("run again");
 }
 
 #[track_caller]
