@@ -92,7 +92,7 @@ async fn refusals_say_what_to_do_and_never_the_password() {
     let needs = transport(&login(&host, Sudo::Passwordless)).exec(&command).await.unwrap_err();
     assert!(refused(&needs).contains("NOPASSWD"), "{needs}");
     let none = transport(&login(&host, Sudo::No)).exec(&command).await.unwrap_err();
-    assert!(refused(&none).contains("log in as root or allow sudo"), "{none}");
+    assert!(refused(&none).contains("log in as root, or write `sudo: true`"), "{none}");
     let session = transport(&login(&host, password("hunter2"))).open(&command).await.map(|_| ());
     refused(&session.unwrap_err());
 }
