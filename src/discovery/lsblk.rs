@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::probe::{Answer, Probe, ProbeError, malformed};
-use crate::facts::BlockDevice;
+use crate::facts::{BlockDevice, Fact};
 
 const NAME: &str = "lsblk";
 /// Time limit of lsblk in seconds.
@@ -53,7 +53,7 @@ impl Probe for LsblkProbe {
         collect(roots, None, 0, &mut devices)?;
         let links = links(&stdout[end + 1..]);
         for device in &mut devices {
-            device.by_id = links.get(&device.name).cloned().unwrap_or_default();
+            device.links = links.get(&device.name).cloned().unwrap_or_default();
         }
         Ok(devices)
     }
@@ -93,10 +93,13 @@ fn device(
     let size = required(fields, "size")?;
     Ok(BlockDevice {
         path: required(fields, "path")?,
+        number: None,
         device_type: required(fields, "type")?,
         size_bytes: size.parse().map_err(|_| malformed(NAME, format!("{name} has the size `{size}`")))?,
         read_only: flag(fields, "ro", &name)?,
         removable: flag(fields, "rm", &name)?,
+        rotational: None,
+        transport: None,
         model: text(fields, "model"),
         serial: text(fields, "serial"),
         wwn: text(fields, "wwn"),
@@ -104,7 +107,9 @@ fn device(
         partition_table: text(fields, "pttype"),
         mountpoints: mountpoints(fields),
         parents: parent.map(str::to_owned).into_iter().collect(),
-        by_id: Vec::new(),
+        holders: Vec::new(),
+        links: Vec::new(),
+        content: Fact::Unknown("it was not looked at".to_owned()),
         name,
     })
 }
@@ -147,9 +152,12 @@ fn links(records: &[u8]) -> BTreeMap<String, Vec<String>> {
     let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let words: Vec<&[u8]> = records.split(|&byte| byte == 0).collect();
     for pair in words.chunks_exact(2) {
-        let (name, target) = (String::from_utf8_lossy(pair[0]), String::from_utf8_lossy(pair[1]));
+        let (name, target) = (
+            format!("/dev/disk/by-id/{}", String::from_utf8_lossy(pair[0])),
+            String::from_utf8_lossy(pair[1]),
+        );
         if let Some(device) = target.rsplit('/').next().filter(|device| !device.is_empty()) {
-            links.entry(device.to_owned()).or_default().push(name.into_owned());
+            links.entry(device.to_owned()).or_default().push(name);
         }
     }
     for names in links.values_mut() {

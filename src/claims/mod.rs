@@ -1,0 +1,9 @@
+//! Stage 3: which device may be used for what, and the evidence. Pure.
+//!
+//! In: the facts of a node, the policy and the claims of the inventory, the ledger of claims. Out: a verdict for every
+//! device, and for every purpose the device that serves it or why there is none. Never writes, never guesses: what could
+//! not be determined speaks against a device.
+
+mod verdict;
+
+pub use verdict::{Evidence, JudgedDevice, Verdict};
