@@ -11,6 +11,11 @@ mod judge;
 mod own_use;
 mod verdict;
 
+#[cfg(test)]
+mod fixture_tests;
+#[cfg(test)]
+mod properties;
+
 pub use help::claim_help;
 pub use judge::judge;
 pub use verdict::{Evidence, JudgedDevice, Verdict};

@@ -45,3 +45,5 @@ pub use report::{
     CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
     report_queries,
 };
+#[cfg(test)]
+pub(crate) use storage::recorded;
