@@ -4,6 +4,21 @@
 //! device, and for every purpose the device that serves it or why there is none. Never writes, never guesses: what could
 //! not be determined speaks against a device.
 
+mod across;
+mod claimed;
+mod consent;
+mod judge;
+mod refusal;
+mod request;
+mod resolve;
+mod select;
+mod uuid;
 mod verdict;
 
+pub use claimed::{ClaimedDevice, Claims};
+pub use judge::{claim_help, judge};
+pub use refusal::Refusal;
+pub use request::{Across, ClaimRequest, Expectation};
+pub use resolve::{Resolution, resolve};
+pub use uuid::derived_uuid;
 pub use verdict::{Evidence, JudgedDevice, Verdict};

@@ -40,6 +40,7 @@ fn node() -> NodeFacts {
         }),
         block_devices: Fact::Known(vec![]),
         ledger: Fact::Known(crate::facts::Ledger::default()),
+        claims: Fact::Known(crate::facts::ClaimLedger::default()),
         observed: BTreeMap::new(),
     }
 }

@@ -3,6 +3,7 @@
 //! Pure. The clock is asked first and last (see [`super::clock`]): whatever else is asked stands before
 //! the last question.
 
+use super::claim_ledger::ClaimLedgerProbe;
 use super::clock::{self, ClockProbe, Exchange};
 use super::frames::Reply;
 use super::hardware::HardwareProbe;
@@ -18,7 +19,7 @@ use super::uname::UnameProbe;
 use crate::facts::{Fact, NodeFacts};
 
 /// How many questions the base script asks.
-const QUESTIONS: usize = 10;
+const QUESTIONS: usize = 11;
 
 /// The questions, in order.
 pub(super) fn questions() -> [Question; QUESTIONS] {
@@ -32,13 +33,15 @@ pub(super) fn questions() -> [Question; QUESTIONS] {
         Question::of(&PackageManagerProbe),
         Question::of(&LsblkProbe),
         Question::of(&LedgerProbe),
+        Question::of(&ClaimLedgerProbe),
         Question::of(&ClockProbe),
     ]
 }
 
 /// The facts that the replies to [`questions`] tell.
 pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFacts {
-    let [first, uname, os, hardware, links, space, package_manager, block_devices, ledger, last] = replies;
+    let [first, uname, os, hardware, links, space, package_manager, block_devices, ledger, claims, last] =
+        replies;
     let uname = learn(&UnameProbe, uname);
     NodeFacts {
         hostname: map(&uname, |uname| uname.hostname.clone()),
@@ -51,6 +54,7 @@ pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFac
         package_manager: learn(&PackageManagerProbe, package_manager),
         block_devices: learn(&LsblkProbe, block_devices),
         ledger: learn(&LedgerProbe, ledger),
+        claims: learn(&ClaimLedgerProbe, claims),
         observed: std::collections::BTreeMap::new(),
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::batch;
+use super::claim_ledger::ClaimLedgerProbe;
 use super::clock::ClockProbe;
 use super::hardware::HardwareProbe;
 use super::ledger::LedgerProbe;
@@ -26,6 +27,7 @@ type Read = fn(&Answer) -> Value;
 
 /// Every base probe by its folder; the folders of query probes hold queries in their cases.
 const BASE_PROBES: &[(&str, Read)] = &[
+    ("claim_ledger", |answer| fact(&ClaimLedgerProbe, answer)),
     ("clock", |answer| fact(&ClockProbe, answer)),
     ("hardware", |answer| fact(&HardwareProbe, answer)),
     ("ledger", |answer| fact(&LedgerProbe, answer)),
@@ -145,8 +147,18 @@ fn record() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let (folder, case, shell) =
         (variable("RECORD_FIXTURES"), variable("RECORD_CASE"), variable("RECORD_SHELL"));
-    let base =
-        ["clock", "uname", "os_release", "hardware", "links", "space", "package_manager", "lsblk", "ledger"];
+    let base = [
+        "clock",
+        "uname",
+        "os_release",
+        "hardware",
+        "links",
+        "space",
+        "package_manager",
+        "lsblk",
+        "ledger",
+        "claim_ledger",
+    ];
     let mut asked: Vec<(String, super::script::Question, Value)> = base
         .into_iter()
         .zip(super::base::questions())

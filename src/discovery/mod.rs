@@ -10,6 +10,7 @@
 
 mod base;
 mod batch;
+mod claim_ledger;
 mod clock;
 mod cluster;
 mod collector;

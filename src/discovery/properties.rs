@@ -56,6 +56,7 @@ fn queries() -> BTreeSet<Query> {
 /// Every recorded answer, as material to damage.
 fn recorded() -> Vec<Vec<u8>> {
     let probes = [
+        "claim_ledger",
         "clock",
         "cluster",
         "file",

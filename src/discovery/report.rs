@@ -301,6 +301,7 @@ mod tests {
             package_manager: Fact::Unknown(unasked()),
             block_devices: Fact::Unknown(unasked()),
             ledger: Fact::Unknown(unasked()),
+            claims: Fact::Unknown(unasked()),
             observed: observed.into_iter().collect(),
         }
     }
