@@ -208,7 +208,9 @@ impl From<PipelineError> for CommandError {
     fn from(error: PipelineError) -> Self {
         let problem = chain(&error);
         match error {
-            PipelineError::Selector(_) | PipelineError::UnknownNode(_) => Self::new(ExitCode::Usage, problem),
+            PipelineError::Selector(_) | PipelineError::UnknownNode(_) | PipelineError::NoClaim { .. } => {
+                Self::new(ExitCode::Usage, problem)
+            }
             PipelineError::Barclamps(errors) => {
                 Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
             }

@@ -3,6 +3,7 @@
 //! In: the values of the pipeline (plans, events, outcomes, facts). Out: text, for a terminal or a pipe. Never
 //! contacts a node, never changes what it shows.
 
+mod claims;
 mod count;
 mod diff;
 mod drift;
@@ -15,6 +16,7 @@ mod table;
 mod theme;
 mod verify;
 
+pub use claims::claims_text;
 pub use count::{count, duration, size};
 pub use diff::{Mark, mark_of, styled_diff};
 pub use drift::drift_text;
