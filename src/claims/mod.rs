@@ -7,7 +7,11 @@
 mod across;
 mod claimed;
 mod consent;
+mod findings;
+mod help;
+mod identity;
 mod judge;
+mod own_use;
 mod refusal;
 mod request;
 mod resolve;
@@ -16,7 +20,8 @@ mod uuid;
 mod verdict;
 
 pub use claimed::{ClaimedDevice, Claims};
-pub use judge::{claim_help, judge};
+pub use help::claim_help;
+pub use judge::judge;
 pub use refusal::Refusal;
 pub use request::{Across, ClaimRequest, Expectation};
 pub use resolve::{Resolution, resolve};

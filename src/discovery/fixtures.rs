@@ -14,11 +14,11 @@ use super::clock::ClockProbe;
 use super::hardware::HardwareProbe;
 use super::ledger::LedgerProbe;
 use super::links::LinksProbe;
-use super::lsblk::LsblkProbe;
 use super::os_release::OsReleaseProbe;
 use super::package_manager::PackageManagerProbe;
 use super::probe::{Answer, Probe};
 use super::space::SpaceProbe;
+use super::storage::{ContentProbe, LsblkProbe, TreeProbe};
 use super::uname::UnameProbe;
 use crate::facts::{Fact, FileState, Observation};
 
@@ -27,6 +27,8 @@ type Read = fn(&Answer) -> Value;
 
 /// Every base probe by its folder; the folders of query probes hold queries in their cases.
 const BASE_PROBES: &[(&str, Read)] = &[
+    ("block_content", |answer| fact(&ContentProbe, answer)),
+    ("block_tree", |answer| fact(&TreeProbe, answer)),
     ("claim_ledger", |answer| fact(&ClaimLedgerProbe, answer)),
     ("clock", |answer| fact(&ClockProbe, answer)),
     ("hardware", |answer| fact(&HardwareProbe, answer)),
@@ -156,6 +158,8 @@ fn record() {
         "space",
         "package_manager",
         "lsblk",
+        "block_tree",
+        "block_content",
         "ledger",
         "claim_ledger",
     ];
@@ -173,6 +177,8 @@ fn record() {
     for (name, question, queries) in asked {
         let script =
             super::script::render(std::slice::from_ref(&question), &super::script::Boundary::fixed("@B"));
+        // Read whole before it runs, as in production: a script closes the stdin that it comes from.
+        let script = format!("eval \"$(cat <<'@WHOLE'\n{script}\n@WHOLE\n)\"\n");
         let output = std::process::Command::new("sh")
             .args(["-c", &format!("printf '%s' \"$0\" | {shell}"), &script])
             .output()

@@ -105,7 +105,7 @@ impl Session {
             blocked: Vec::new(),
             notes: Vec::new(),
         };
-        let facts = self.facts.node(node).ok_or_else(|| PipelineError::UnknownNode(node.clone()))?;
+        let facts = self.facts.node(node).ok_or_else(|| PipelineError::NoLedger(node.clone()))?;
         let cluster = self.clusters().find(|cluster| cluster.nodes.contains_key(node));
         let cluster: Option<&ClusterName> = cluster.map(|cluster| &cluster.name);
         let ledger = match facts.claims.as_result() {

@@ -46,9 +46,9 @@ pub enum PipelineError {
     /// Another run is at work.
     #[error(transparent)]
     Locked(LockError),
-    /// A node of the plan is not in the inventory.
-    #[error("{0} is not in the inventory")]
-    UnknownNode(NodeName),
+    /// The plan changes a node that did not answer, that the inventory lacks, or that does not say what hactl owns there.
+    #[error("what hactl owns on {0} is not known; nothing was changed")]
+    NoLedger(NodeName),
     /// The node's ledger of claims has none for this purpose.
     #[error("nothing is claimed for `{purpose}` on {node}{}", known_purposes(.purposes))]
     NoClaim {

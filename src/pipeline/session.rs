@@ -13,7 +13,7 @@ use crate::barclamp::{Registry, claim_requests};
 use crate::claims;
 use crate::desired;
 use crate::discovery;
-use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
+use crate::facts::{Digest, Fact, FleetFacts, NodeOutcome, Query};
 use crate::inventory::{Cluster, Inventory};
 use crate::names::{BarclampName, ClusterName, NodeName};
 use crate::plan::{self, Blocked, Note, Plan, preflight};
@@ -162,13 +162,16 @@ impl Session {
             .collect();
         let mut ledgers = BTreeMap::new();
         for (node, outcome) in &self.facts.nodes {
-            if let NodeOutcome::Answered(facts) = outcome {
-                let ledger = facts.ledger.known().cloned().unwrap_or_default();
-                ledgers.insert(node.clone(), Mutex::new(LedgerStore::new(ledger, facts.claims.clone())));
+            // A ledger that could not be read is never written anew: what it records would be lost.
+            if let NodeOutcome::Answered(facts) = outcome
+                && let Fact::Known(ledger) = &facts.ledger
+            {
+                ledgers
+                    .insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone(), facts.claims.clone())));
             }
         }
         if let Some(step) = plan.steps.iter().find(|step| !ledgers.contains_key(&step.node)) {
-            return Err(PipelineError::UnknownNode(step.node.clone()));
+            return Err(PipelineError::NoLedger(step.node.clone()));
         }
         let run = Run {
             fleet: self.fleet.clone(),

@@ -78,7 +78,10 @@ mod tests {
         let text = claims_text(&ClaimList { format: CLAIM_LIST_FORMAT, nodes }, Theme::new(false));
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["NODE", "PURPOSE", "DEVICE", "IDENTITY", "SIZE", "HOLDS", "CLUSTER"]);
-        assert_eq!(lines[1], ["alpha", "filesystem:data", "/dev/sdb", "wwn", "0x5", "1.0", "GiB", "ext4", "lab"]);
+        assert_eq!(
+            lines[1],
+            ["alpha", "filesystem:data", "/dev/sdb", "wwn", "0x5", "1.0", "GiB", "ext4", "lab"]
+        );
         assert_eq!(lines[2][..3], ["beta", "filesystem:data", "missing"]);
         assert_eq!(text.lines().nth(3), Some("not known: gamma: connection refused"));
     }
