@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use super::run::{Run, StepError, tail};
+use crate::claims::recheck;
+use crate::discovery;
 use crate::facts::StableId;
 use crate::plan::{DeviceGuard, Guard, Step};
 use crate::transport::{Command, ExitStatus, Output};
@@ -19,13 +21,27 @@ const CHANGED: &str = "hactl-guard: ";
 /// How long looking at a device may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks at the device without writing.
+/// Looks at the device without writing: at everything that was looked at when the plan was made, by the same means, and
+/// then as the command that writes will.
 ///
 /// # Errors
 /// It is not what the plan says, or it could not be looked at.
 pub(super) async fn check(guard: &DeviceGuard, step: &Step, run: &Run) -> Result<(), StepError> {
-    let output = run.transport(&step.node)?.exec(&command(guard, "", &[], LOOK_TIMEOUT)).await?;
-    judged(output).map(|_| ())
+    let transport = run.transport(&step.node)?;
+    let now = discovery::base_now(transport.as_ref()).await?;
+    let devices = now
+        .block_devices
+        .as_result()
+        .map_err(|why| changed(format!("the block devices of the node could not be looked at: {why}")))?;
+    recheck(guard, devices).map_err(changed)?;
+    judged(transport.exec(&command(guard, "", &[], LOOK_TIMEOUT)).await?).map(|_| ())
+}
+
+fn changed(reason: String) -> StepError {
+    StepError::guarded(
+        reason,
+        "the device changed after the plan was made, and nothing was written to it: see `hactl discover`, then plan again",
+    )
 }
 
 /// Looks at the device that the step's guard names, and writes to it with this shell, which finds its device node in
@@ -79,11 +95,7 @@ fn judged(output: Output) -> Result<Output, StepError> {
     }
     let said = output.stderr_text();
     match said.lines().find_map(|line| line.strip_prefix(CHANGED)) {
-        Some(reason) => Err(StepError::guarded(
-            reason.to_owned(),
-            "the device changed after the plan was made, and nothing was written to it: see `hactl discover`, then \
-             plan again",
-        )),
+        Some(reason) => Err(changed(reason.to_owned())),
         None => Ok(output),
     }
 }

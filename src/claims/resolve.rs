@@ -14,7 +14,8 @@ use super::select::matching;
 use super::uuid::derived_uuid;
 use super::{JudgedDevice, Verdict, claim_help, judge};
 use crate::facts::{
-    BlockDevice, ClaimLedger, DeviceContent, ExpectedSignature, Fact, FleetFacts, Signature, StableId,
+    BlockDevice, ClaimEntry, ClaimLedger, DeviceContent, ExpectedSignature, Fact, FleetFacts, Signature,
+    StableId,
 };
 use crate::inventory::{AutoClaim, ByteSize, ClaimPolicy, Cluster, DeviceClaim};
 use crate::names::NodeName;
@@ -204,19 +205,22 @@ impl<'a> OnNode<'a> {
                 return Err(no(reason, self.help()));
             }
         };
-        let identity = self.identity(device, claim)?;
-        self.not_moved(request, &identity)?;
         // The smallest size of the policy is for devices that nobody named.
         let policy = ClaimPolicy {
             minimum_size: ByteSize(request.minimum_bytes),
             ..self.cluster.claim_policy.clone()
         };
         let link = claim.path.as_ref().map(|path| path.as_str()).filter(|path| *path != device.path);
-        match self.verdict(device, &policy, self.devices) {
-            Verdict::Unclaimed => Ok((self.claimed(request, device, identity, link, false), false, None)),
-            Verdict::Ours { purpose, cluster } => {
-                self.ours(request, &purpose, &cluster)?;
-                self.kept(request, device, identity, link, claim)
+        let verdict = self.verdict(device, &policy, self.devices);
+        if let Verdict::Ours { purpose, cluster } = &verdict {
+            self.ours(request, purpose, cluster)?;
+            return self.kept(request, device, link, claim);
+        }
+        let identity = self.identity(device, claim)?;
+        self.not_moved(request, &identity)?;
+        match verdict {
+            Verdict::Unclaimed | Verdict::Ours { .. } => {
+                Ok((self.claimed(request, device, identity, link, false), false, None))
             }
             Verdict::Unknown { why } => {
                 let reason = format!("{} could not be judged: {why}", named(device, &identity));
@@ -246,15 +250,20 @@ impl<'a> OnNode<'a> {
         &self,
         request: &ClaimRequest,
         device: &BlockDevice,
-        identity: StableId,
         link: Option<&str>,
         claim: &DeviceClaim,
     ) -> Result<Taken, No> {
-        let mut claimed = self.claimed(request, device, identity, link, false);
+        // It stays known as what the ledger knows it as, also when a better name has turned up since.
+        let Some(entry) = self.ledger.claims.get(&request.purpose) else {
+            return Err(no("it is not recorded as claimed", "plan again"));
+        };
+        let mut claimed = self.claimed(request, device, entry.identity.clone(), link, false);
         let expected = |found: &Signature| {
             claimed.expects.iter().any(|expected| {
                 expected.kind == found.kind
-                    && expected.uuid.as_ref().is_none_or(|uuid| found.uuid.as_ref() == Some(uuid))
+                    && expected.uuid.as_ref().is_none_or(|uuid| {
+                        found.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid))
+                    })
             })
         };
         if !claimed.found.iter().all(expected) {
@@ -354,16 +363,13 @@ impl<'a> OnNode<'a> {
             [one] => {
                 let device = device(&one.name).ok_or_else(|| no("it vanished", release()))?;
                 let nothing_given_up = DeviceClaim::default();
-                self.kept(request, device, identity.clone(), None, &nothing_given_up)
+                self.kept(request, device, None, &nothing_given_up)
             }
             [] => {
                 let there = self.judged.iter().find(|judged| judged.identity.as_ref() == Some(identity));
                 let reason = match there {
                     Some(judged) => {
-                        format!(
-                            "it was claimed before on {identity}, but that {}",
-                            verdict_words(&judged.verdict)
-                        )
+                        format!("it was claimed before on {identity}, which is {}", judged.verdict.words())
                     }
                     None => format!("it was claimed before on {identity}, which the node does not have now"),
                 };
@@ -493,8 +499,11 @@ impl<'a> OnNode<'a> {
             wipe,
             recorded: false,
         };
-        let recorded = self.ledger.claims.get(&request.purpose);
-        claimed.recorded = recorded.is_some_and(|entry| *entry == claimed.entry(&self.cluster.name));
+        // A disk that has grown since is the same disk.
+        claimed.recorded = self.ledger.claims.get(&request.purpose).is_some_and(|entry| {
+            let now = ClaimEntry { size_bytes: entry.size_bytes, ..claimed.entry(&self.cluster.name) };
+            *entry == now
+        });
         claimed
     }
 }
@@ -509,15 +518,6 @@ fn content(device: &BlockDevice) -> &[Signature] {
 
 fn named(device: &BlockDevice, identity: &StableId) -> String {
     format!("{} ({identity})", device.path)
-}
-
-fn verdict_words(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Unclaimed => "is not recorded as claimed".to_owned(),
-        Verdict::Ours { purpose, cluster } => format!("is claimed for `{purpose}` of the cluster {cluster}"),
-        Verdict::Foreign { what } => format!("is somebody else's now: {what}"),
-        Verdict::Unknown { why } => format!("could not be judged: {why}"),
-    }
 }
 
 /// A claim in words.
