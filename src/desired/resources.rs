@@ -96,6 +96,18 @@ fn resource(
             it.requires = after(it.requires);
             Box::new(it)
         }
+        Declaration::Claim(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Filesystem(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::SbdHeader(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
         Declaration::Corosync(it) => Box::new(CorosyncConfig {
             id: it.id,
             requires: after(it.requires),

@@ -10,6 +10,7 @@
 
 mod base;
 mod batch;
+mod claim_ledger;
 mod clock;
 mod cluster;
 mod collector;
@@ -38,7 +39,7 @@ mod local;
 #[cfg(test)]
 mod properties;
 
-pub use collector::{ask, discover, observe};
+pub use collector::{ask, base_now, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
 pub use probe::{Answer, Probe, ProbeError};
 pub use report::{

@@ -9,7 +9,8 @@ use tokio::sync::{Mutex, watch};
 
 use super::{Options, PipelineError};
 use crate::apply::{self, Event, EventSink, LedgerStore, Locks, Outcome, Phase, Run};
-use crate::barclamp::Registry;
+use crate::barclamp::{Registry, claim_requests};
+use crate::claims;
 use crate::desired;
 use crate::discovery;
 use crate::facts::{Digest, Fact, FleetFacts, NodeOutcome, Query};
@@ -106,7 +107,17 @@ impl Session {
             }
             let attributes = self.attributes.get(&cluster.name).cloned().unwrap_or_default();
             match desired::view(cluster, &self.facts, attributes) {
-                Ok(view) => {
+                Ok(mut view) => {
+                    let needed = claim_requests(&self.registry, &view).map_err(PipelineError::Barclamps)?;
+                    let resolution = claims::resolve(cluster, &self.facts, &needed);
+                    let note = |text| Note { cluster: cluster.name.clone(), text };
+                    notes.extend(resolution.notes.into_iter().map(note));
+                    // Without its devices nothing of a cluster can be rendered, and nothing is planned.
+                    if !resolution.refusals.is_empty() {
+                        blocked.extend(resolution.refusals.into_iter().map(Blocked::from));
+                        continue;
+                    }
+                    view.claims = resolution.claims;
                     let desired =
                         desired::resources(&view, &self.registry).map_err(PipelineError::Barclamps)?;
                     wanted.extend(desired.resources);
@@ -155,7 +166,8 @@ impl Session {
             if let NodeOutcome::Answered(facts) = outcome
                 && let Fact::Known(ledger) = &facts.ledger
             {
-                ledgers.insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone())));
+                ledgers
+                    .insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone(), facts.claims.clone())));
             }
         }
         if let Some(step) = plan.steps.iter().find(|step| !ledgers.contains_key(&step.node)) {
