@@ -30,7 +30,8 @@ pub fn outcome_text(outcome: &Outcome, took: Duration, log: Option<&Utf8Path>, t
         let _ = writeln!(out, "{}", theme.good(format!("Done: {done} in {took}.")));
         return out;
     }
-    let word = if outcome.interrupted { "Interrupted" } else { "Failed" };
+    // A lost node interrupts a run, too: what failed is what there is to tell.
+    let word = if outcome.interrupted && outcome.failed.is_empty() { "Interrupted" } else { "Failed" };
     let mut line = format!("{word} after {took}: {done} done");
     if !outcome.failed.is_empty() {
         let _ = write!(line, ", {} failed", outcome.failed.len());
