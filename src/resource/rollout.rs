@@ -194,7 +194,7 @@ mod tests {
                 startable: *startable,
                 needed: needed.clone(),
             };
-            (NodeName::new(name).unwrap(), state)
+            (NodeName::new(*name).unwrap(), state)
         });
         let states: BTreeMap<NodeName, NodeState> = states.collect();
         let mut rollout = Rollout::of(&id, &states);
@@ -212,7 +212,7 @@ mod tests {
             ("gamma", state(true, true, None)),
         ];
         assert_eq!(
-            steps(&states, Rollout::restart_one_by_one),
+            steps(&states, |rollout| rollout.restart_one_by_one()),
             [
                 "maintenance mode on (resources keep running unmanaged) @alpha",
                 "start corosync.service @beta",
@@ -233,7 +233,7 @@ mod tests {
     fn maintenance_mode_is_asked_of_a_node_where_pacemaker_runs() {
         let class = ChangeClass::FullStop;
         let states = [("alpha", state(true, false, class)), ("beta", state(true, true, class))];
-        let all = steps(&states, Rollout::stop_all);
+        let all = steps(&states, |rollout| rollout.stop_all());
         assert_eq!(
             all.first().map(String::as_str),
             Some("maintenance mode on (resources keep running unmanaged) @beta")
