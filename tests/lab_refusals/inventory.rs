@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::setting::{BLOCKED, DIFFERENCES, Setting, USAGE};
 
 /// A barclamp of the test's own.
-const MANIFEST: &str = "name: greeting\nversion: 0.1.0\nsummary: A file with a greeting\nroles: { greeting: { summary: Greets } }\n";
+const MANIFEST: &str = "name: greeting\nversion: 0.1.0\nsummary: A file with a greeting\nroles: { greeting: { summary: Greets } }\ndistros: [debian-12]\n";
 const RESOURCES: &str =
     "resources:\n  - id: file\n    on: role greeting\n    file: { template: hello, path: /etc/hello }\n";
 
@@ -128,10 +128,15 @@ fn templates(setting: &mut Setting) {
         "a template with a mistake",
         &broken,
         USAGE,
-        &["greeting/templates/hello.tera:2", "nobody"],
+        &["barclamp `greeting`", "templates/hello.tera:2", "nobody"],
     );
     let validated = setting.attempt("validate", &["--barclamps", &folder]).more("      greeting: {}\n");
-    setting.refused("the same by validate", &validated, USAGE, &["greeting/templates/hello.tera:2"]);
+    setting.refused(
+        "the same by validate",
+        &validated,
+        USAGE,
+        &["barclamp `greeting`", "templates/hello.tera:2"],
+    );
 }
 
 /// The inventory from stdin: refused where stdin would be needed for the answer, planned otherwise.

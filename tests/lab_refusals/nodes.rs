@@ -2,10 +2,12 @@
 
 use crate::setting::{BLOCKED, DIFFERENCES, NODES, Setting};
 
-/// Holds dpkg's lock as dpkg itself does, until it is stopped.
-const HOLD_LOCK: &str = "systemd-run --quiet --collect --unit=holder perl -e 'use Fcntl; \
+/// Holds dpkg's lock as dpkg itself does, until it is stopped. It is `ready` once it has it.
+const HOLD_LOCK: &str = "systemd-run --quiet --collect --unit=holder --property=Type=notify \
+    --property=NotifyAccess=all perl -e 'use Fcntl; \
     open(F, q(>>), q(/var/lib/dpkg/lock-frontend)) or die; \
-    fcntl(F, F_SETLK, pack(q(s s l! l! i), F_WRLCK, SEEK_SET, 0, 0, 0)) or die; sleep 600'";
+    fcntl(F, F_SETLK, pack(q(s s l! l! i), F_WRLCK, SEEK_SET, 0, 0, 0)) or die; \
+    system(q(systemd-notify), q(--ready)); sleep 600'";
 
 /// What is wrong: how it comes about on a node, how it is put right, what must be told.
 struct Case<'a> {
@@ -19,14 +21,6 @@ struct Case<'a> {
 pub(crate) fn nodes_that_are_not_as_they_must_be(setting: &mut Setting) {
     for case in [identity(), hostname(), clock(), leftover_cluster(), leftover_cib(), space(), lock()] {
         setting.lab.on(case.node, &case.make);
-        if case.what.contains("lock") {
-            setting.lab.wait_on(
-                case.node,
-                "the lock is held",
-                crate::lab::RUN_LIMIT,
-                "grep -q POSIX /proc/locks",
-            );
-        }
         let place = format!("blocked {}: ", case.node);
         let mut says = vec![place.as_str(), "what to do: "];
         says.extend(&case.says);
@@ -102,12 +96,16 @@ fn leftover_cib() -> Case<'static> {
 
 fn space() -> Case<'static> {
     Case {
-        what: "a file system that is full",
+        what: "a full /var",
         node: "alpha",
-        make: "mount -t tmpfs -o size=1m none /var/cache && ! dd if=/dev/zero of=/var/cache/full 2>/dev/null"
-            .to_owned(),
-        mend: "umount /var/cache",
-        says: vec!["/var/cache has 0 MiB free", "make room below /var/cache"],
+        make:
+            "mkdir /mnt/var && mount -t tmpfs -o size=$(($(du -sm /var | cut -f1) + 40))m none /mnt/var && \
+               cp -a /var/. /mnt/var/ && mount --bind /mnt/var /var && \
+               ! dd if=/dev/zero of=/var/full bs=64k 2>/dev/null"
+                .to_owned(),
+        // What runs has files open in it.
+        mend: "umount --lazy /var && umount --lazy /mnt/var && rmdir /mnt/var",
+        says: vec!["/var has 0 MiB free; 512 MiB are needed", "make room below /var on the node"],
     }
 }
 

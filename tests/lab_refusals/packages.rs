@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::lab::{Program, RUN_LIMIT};
-use crate::setting::{DIFFERENCES, FAILED, INTERRUPTED, NODES, STALE, Setting};
+use crate::setting::{BLOCKED, DIFFERENCES, FAILED, INTERRUPTED, STALE, Setting};
 
 /// A barclamp that asks for a package that no repository has.
-const MANIFEST: &str = "name: nonesuch\nversion: 0.1.0\nsummary: A package that is not to be had\n";
+const MANIFEST: &str =
+    "name: nonesuch\nversion: 0.1.0\nsummary: A package that is not to be had\ndistros: [debian-12]\n";
 const RESOURCES: &str =
     "resources:\n  - id: packages\n    packages: { names: { debian: [hactl-no-such-package] } }\n";
 /// Longest time until a step has begun.
@@ -20,6 +21,7 @@ pub(crate) fn installation_that_fails_or_is_interrupted_is_completed(setting: &m
     setting.printed.push_str(&plan.out);
     package_that_does_not_exist(setting);
     source_that_does_not_answer(setting);
+    dpkg_that_fails(setting);
     interrupted(setting);
     let done = setting.run(&setting.apply()).expect(0);
     done.warns("Verified");
@@ -29,6 +31,7 @@ pub(crate) fn installation_that_fails_or_is_interrupted_is_completed(setting: &m
     setting.refused("the plan that was saved before", &stale, STALE, &["stale"]);
 }
 
+/// Found out on all nodes before anything is changed on any.
 fn package_that_does_not_exist(setting: &mut Setting) {
     let folder = setting.lab.path("packages");
     let one = folder.join("nonesuch");
@@ -37,40 +40,50 @@ fn package_that_does_not_exist(setting: &mut Setting) {
     std::fs::write(one.join("resources.yml"), RESOURCES).expect("a file");
     let folder = folder.to_str().expect("UTF-8").to_owned();
     let attempt = setting.attempt("apply", &["--yes", "--barclamps", &folder]).more("      nonesuch: {}\n");
-    let ran = setting.run(&attempt).expect(FAILED);
-    ran.warns("Unable to locate package hactl-no-such-package")
-        .warns("/etc/apt/sources.list")
-        .warns("0 steps done");
-    for node in NODES {
-        ran.warns(&format!("failed {node}: install"));
-        setting.lab.on(node, "! dpkg-query -W corosync 2>/dev/null && test ! -e /etc/corosync");
-    }
-    setting.lab.say("a package that does not exist: failed with 1, nothing was installed");
+    let says = [
+        "failed alpha: check that",
+        "failed beta: check that",
+        "failed gamma: check that",
+        "Unable to locate package hactl-no-such-package",
+        "what to do: ",
+        "/etc/apt/sources.list",
+        "Nothing was changed",
+    ];
+    setting.refused("a package that is not to be had", &attempt, BLOCKED, &says);
 }
 
-/// One node cannot install; the others do; then it can, and the rest follows.
+/// One node cannot install: nothing is installed on the others either.
 fn source_that_does_not_answer(setting: &mut Setting) {
     setting.lab.on(
         "gamma",
         "mv /etc/apt/sources.list /etc/apt/sources.list.away; mkdir /root/lists; \
         mv /etc/apt/sources.list.d/* /root/lists/ 2>/dev/null; \
-        echo 'deb [trusted=yes] file:/nonexistent ./' >/etc/apt/sources.list",
+        echo 'deb [trusted=yes] http://127.0.0.1:9/ ./' >/etc/apt/sources.list",
     );
-    let ran = setting.run(&setting.apply()).expect(FAILED);
-    ran.warns("failed gamma: install").warns("what to do:").warns("Run the same command again");
+    let says =
+        ["failed gamma: check that", "127.0.0.1:9", "what to do: ", "do not answer", "Nothing was changed"];
+    let ran = setting.refused("sources of packages that do not answer", &setting.apply(), BLOCKED, &says);
     assert!(!ran.err.contains("failed alpha") && !ran.err.contains("failed beta"), "these can\n{ran}");
-    setting.lab.on("gamma", "! dpkg-query -W corosync 2>/dev/null");
     setting.lab.on(
         "gamma",
         "mv /root/lists/* /etc/apt/sources.list.d/ 2>/dev/null; rmdir /root/lists; \
         mv /etc/apt/sources.list.away /etc/apt/sources.list 2>/dev/null || rm /etc/apt/sources.list",
     );
+}
+
+/// dpkg fails on one node in the middle: the others install, no daemon is started anywhere.
+fn dpkg_that_fails(setting: &mut Setting) {
+    setting
+        .lab
+        .on("gamma", "echo 'pre-invoke=echo the hook failed >&2; exit 7' >/etc/dpkg/dpkg.cfg.d/failing");
+    let ran = setting.run(&setting.apply()).expect(FAILED);
+    ran.warns("failed gamma: install").warns("what to do:").warns("Run the same command again");
+    assert!(!ran.err.contains("failed alpha") && !ran.err.contains("failed beta"), "these can\n{ran}");
+    setting.lab.on("gamma", "! dpkg-query -W corosync 2>/dev/null && rm /etc/dpkg/dpkg.cfg.d/failing");
     for node in ["alpha", "beta"] {
         setting.lab.on(node, "dpkg-query -W corosync && ! systemctl is-active --quiet corosync");
     }
-    setting
-        .lab
-        .say("sources that do not answer on one node: failed with 1, told where, no daemon was started");
+    setting.lab.say("dpkg that fails on one node: failed with 1, told where, no daemon was started");
 }
 
 /// Ctrl-C: what is under way is finished, nothing else is begun.

@@ -17,10 +17,14 @@ pub(crate) const STALE: i32 = 6;
 pub(crate) const UNVERIFIED: i32 = 8;
 pub(crate) const INTERRUPTED: i32 = 130;
 
-/// What hactl could change on a node: files with owner, mode and time, packages, units, the CIB.
-const STATE: &str = "find /etc /usr/lib/ocf /var/lib/hactl /var/lib/pacemaker/cib /var/lib/corosync /var/lib/haproxy \
-    -xdev ! -type d -printf '%p %m %u %g %s %T@ %l\\n' 2>/dev/null | sort; \
-    dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n'; \
+/// What hactl could change on a node: files with owner, mode and time, folders, packages, units (which are enabled and
+/// masked is among the files), the CIB. Left out is
+/// what nodes write by themselves (systemd's own state, and the transitions that Pacemaker keeps) and the lists of
+/// packages, which are read anew to see what can be installed.
+const STATE: &str = "find /etc /run/systemd/system /usr/lib/ocf /var/lib -xdev \
+    \\( -path /var/lib/systemd -o -path /var/lib/apt/lists -o -path /var/lib/pacemaker/pengine -o -path /var/lib/pacemaker/blackbox \\) -prune \
+    -o -type d -printf '%p/ %m %u %g\\n' -o -printf '%p %m %u %g %s %T@ %l\\n' 2>/dev/null | sort; \
+    dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\\n';\
     systemctl list-units --all --plain --no-legend 'corosync*' 'pacemaker*' 'haproxy*'; \
     cibadmin --query --scope configuration 2>/dev/null; true";
 
@@ -107,7 +111,11 @@ impl Setting {
     /// Everything on the nodes that hactl could change.
     #[track_caller]
     pub(crate) fn state(&self) -> Vec<String> {
-        NODES.iter().map(|node| self.lab.on(node, STATE)).collect()
+        let lab = &self.lab;
+        std::thread::scope(|scope| {
+            let asked = NODES.map(|node| scope.spawn(move || lab.on(node, STATE)));
+            asked.map(|answer| answer.join().expect("the node tells its state")).to_vec()
+        })
     }
 
     fn log_bytes(&self) -> u64 {
