@@ -25,16 +25,25 @@ mod setting;
 use setting::Setting;
 
 fn main() -> std::process::ExitCode {
-    lab::run_tests(&[("everything_that_is_refused", everything_that_is_refused)])
+    lab::run_tests(&[
+        ("bad_input_and_bad_nodes", bad_input_and_bad_nodes),
+        ("failed_installation_and_foreign_objects", failed_installation_and_foreign_objects),
+    ])
 }
 
-/// One lab for all, from bare nodes to a cluster.
-fn everything_that_is_refused() {
-    let mut setting = Setting::up();
+/// Everything that is refused before anything is changed, on bare nodes that stay bare.
+fn bad_input_and_bad_nodes() {
+    let mut setting = Setting::up("refusals");
     inventory::mistakes_are_told_before_anything_is_contacted(&mut setting);
     login::nodes_that_cannot_be_reached_or_logged_in_to(&mut setting);
     nodes::nodes_that_are_not_as_they_must_be(&mut setting);
     nodes::links_that_do_not_pass(&mut setting);
+    packages::what_cannot_be_installed(&mut setting);
+}
+
+/// What goes wrong on the way from bare nodes to a cluster, and in a cluster.
+fn failed_installation_and_foreign_objects() {
+    let mut setting = Setting::up("failures");
     let watch = secrets::Watch::begin(&setting);
     packages::installation_that_fails_or_is_interrupted_is_completed(&mut setting);
     cluster::what_is_not_ours_or_of_another_name(&mut setting);

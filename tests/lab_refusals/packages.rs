@@ -13,14 +13,18 @@ const RESOURCES: &str =
 /// Longest time until a step has begun.
 const STEP_LIMIT: Duration = Duration::from_secs(120);
 
+/// Found out on all nodes before anything is changed on any.
+pub(crate) fn what_cannot_be_installed(setting: &mut Setting) {
+    package_that_does_not_exist(setting);
+    source_that_does_not_answer(setting);
+}
+
 pub(crate) fn installation_that_fails_or_is_interrupted_is_completed(setting: &mut Setting) {
     let saved = setting.lab.path("bare.plan");
     let saved = saved.to_str().expect("UTF-8").to_owned();
     let plan =
         setting.run(&setting.attempt("plan", &["--detailed-exitcode", "-o", &saved])).expect(DIFFERENCES);
     setting.printed.push_str(&plan.out);
-    package_that_does_not_exist(setting);
-    source_that_does_not_answer(setting);
     dpkg_that_fails(setting);
     interrupted(setting);
     let done = setting.run(&setting.apply()).expect(0);
@@ -31,7 +35,6 @@ pub(crate) fn installation_that_fails_or_is_interrupted_is_completed(setting: &m
     setting.refused("the plan that was saved before", &stale, STALE, &["stale"]);
 }
 
-/// Found out on all nodes before anything is changed on any.
 fn package_that_does_not_exist(setting: &mut Setting) {
     let folder = setting.lab.path("packages");
     let one = folder.join("nonesuch");

@@ -48,8 +48,8 @@ pub(crate) struct Setting {
 
 impl Setting {
     /// Bare nodes.
-    pub(crate) fn up() -> Self {
-        let mut lab = TestLab::up("refusals", &["--nodes", "3"]);
+    pub(crate) fn up(test: &str) -> Self {
+        let mut lab = TestLab::up(test, &["--nodes", "3"]);
         lab.web("", "");
         Self { nodes: lab.nodes.clone(), services: lab.services.clone(), lab, printed: String::new() }
     }
