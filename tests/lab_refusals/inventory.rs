@@ -12,6 +12,7 @@ const RESOURCES: &str =
 
 pub(crate) fn mistakes_are_told_before_anything_is_contacted(setting: &mut Setting) {
     arguments(setting);
+    yaml(setting);
     values(setting);
     fencing(setting);
     templates(setting);
@@ -48,7 +49,7 @@ fn arguments(setting: &mut Setting) {
 
 fn unwritable_logs(setting: &Setting) {
     for path in ["/nonexistent/hactl.log", "/"] {
-        let mut command = hactl("plan", setting);
+        let mut command = hactl("plan");
         command.args(["--log", path, "-i"]).arg(setting.lab.path("nodes.yml"));
         let ran = crate::lab::Program::start(&mut command).finish(crate::lab::RUN_LIMIT).expect(USAGE);
         ran.warns(path).warns("cannot be written").warns("what to do");
@@ -56,10 +57,55 @@ fn unwritable_logs(setting: &Setting) {
 }
 
 /// The executable without the flags that [`crate::lab::TestLab::command`] adds.
-fn hactl(verb: &str, _setting: &Setting) -> Command {
+fn hactl(verb: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hactl"));
     command.arg(verb).env("NO_COLOR", "1");
     command
+}
+
+/// The inventory as text: what is wrong, how it comes about, what must be told besides file and line.
+fn yaml(setting: &mut Setting) {
+    for (what, from, to, says) in [
+        ("a tab", "    nodes:", "\tnodes:", ["indent with spaces", "nodes.yml:5:"]),
+        ("an open quote", "gamma: { address: ", "gamma: { address: \"", ["not YAML", "nodes.yml:"]),
+        ("a wrong indentation", "    barclamps:", "   barclamps:", ["not YAML", "nodes.yml:10:4"]),
+        ("a list for a text", "user: root", "user: [root]", ["`user` must be a text", "nodes.yml:9:"]),
+        ("a number for a list", "    nodes:", "    claims: 5\n    nodes:", ["`claims`", "nodes.yml:5:"]),
+        ("no address", "gamma: { address:", "gamma: { adress:", ["did you mean `address`", "nodes.yml:8:"]),
+        (
+            "an unknown key at the top",
+            "variables:",
+            "variable:",
+            ["did you mean `variables`", "nodes.yml:2:1"],
+        ),
+        ("an alias without anchor", "user: root", "user: *root", ["there is no anchor", "nodes.yml:9:"]),
+        ("a tag", "user: root", "user: !!binary root", ["the tag", "nodes.yml:9:"]),
+        (
+            "a variable that is not set",
+            "user: root",
+            "user: \"${nobody}\"",
+            ["no variable `nobody`", "nodes.yml:9:"],
+        ),
+        ("a second document", "    ssh:", "---\n    ssh:", ["a second document begins", "nodes.yml:9:1"]),
+    ] {
+        let attempt = setting.apply().nodes(from, to);
+        setting.refused(&format!("YAML: {what}"), &attempt, USAGE, &says);
+    }
+    for (what, bytes, says) in [
+        ("a file that is not UTF-8", &b"clusters:\n  \xff: {}\n"[..], "line 2 is not UTF-8"),
+        ("a file with nothing in it", b"", "has no `clusters`"),
+    ] {
+        std::fs::write(setting.lab.path("bad.yml"), bytes).expect("a file");
+        let mut command = hactl("apply");
+        command.args(["--yes", "-i"]).arg(setting.lab.path("bad.yml"));
+        let ran = crate::lab::Program::start(&mut command).finish(crate::lab::RUN_LIMIT).expect(USAGE);
+        ran.warns(says).warns("1 mistake in the inventory");
+        setting.lab.say(&format!("{what}: refused with {USAGE}"));
+    }
+    let mut command = hactl("apply");
+    command.args(["--yes", "-i", "/nonexistent/inventory.yml"]);
+    let ran = crate::lab::Program::start(&mut command).finish(crate::lab::RUN_LIMIT).expect(USAGE);
+    ran.warns("cannot read /nonexistent/inventory.yml").warns("`hactl init` writes an inventory");
 }
 
 fn values(setting: &mut Setting) {
@@ -142,7 +188,7 @@ fn templates(setting: &mut Setting) {
 /// The inventory from stdin: refused where stdin would be needed for the answer, planned otherwise.
 fn stdin(setting: &mut Setting) {
     let fed = |setting: &Setting, verb: &str, more: &[&str]| {
-        let mut command = hactl(verb, setting);
+        let mut command = hactl(verb);
         command.args(["-i", "-", "-i"]).arg(setting.lab.path("services.yml")).args(more);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");

@@ -150,4 +150,30 @@ pub(crate) fn links_that_do_not_pass(setting: &mut Setting) {
     assert!(!ran.err.contains("5405 does not pass"), "the other link passes\n{ran}");
     assert!(!ran.err.contains("from alpha"), "alpha is reached\n{ran}");
     setting.lab.fault(&["heal"]);
+    // A firewall on a node: everything but corosync's port of the first link passes.
+    let rules = "add table inet closed; \
+                 add chain inet closed input { type filter hook input priority 0; }; \
+                 add rule inet closed input udp dport 5405 drop";
+    in_network_of(setting, "gamma", rules);
+    let says = [
+        "UDP port 5405 does not pass from alpha",
+        "UDP port 5405 does not pass from beta",
+        "link 0",
+        "what to do: ",
+        "open the port in the firewalls",
+        "Nothing was changed",
+    ];
+    let closed = setting.refused("a port that a firewall closes", &setting.apply(), BLOCKED, &says);
+    assert!(
+        !closed.err.contains("from gamma") && !closed.err.contains("5406"),
+        "one way, one port\n{closed}"
+    );
+    in_network_of(setting, "gamma", "delete table inet closed");
+}
+
+/// Changes the packet filter of a node, which is in the network namespace that the lab made for it.
+fn in_network_of(setting: &Setting, node: &str, rules: &str) {
+    let namespace = format!("hactl-lab.{}.{node}", setting.lab.name());
+    let nft = std::process::Command::new("ip").args(["netns", "exec", &namespace, "nft", rules]).status();
+    assert!(nft.expect("ip starts").success(), "nft in {namespace}: {rules}");
 }
