@@ -58,7 +58,9 @@ impl Arguments {
 /// Lists or runs tests, as the command line says.
 pub(crate) fn run_tests(tests: &[Test]) -> ExitCode {
     let arguments = Arguments::read();
-    let missing = hactl::lab::check_prerequisites().err().map(|error| error.to_string().replace('\n', "; "));
+    let missing = hactl::lab::check_prerequisites(hactl::lab::Backend::Container)
+        .err()
+        .map(|error| error.to_string().replace('\n', "; "));
     let selected: Vec<&Test> = tests.iter().filter(|(name, _)| arguments.selects(name)).collect();
     if arguments.list {
         // What is listed with --ignored is what a runner takes for ignored.
