@@ -20,8 +20,12 @@ const TRANSLATION_MIB: u64 = 256;
 const ROOT_SERIAL: &str = "hactl-lab-root";
 /// How a node knows the package repository.
 const PACKAGES_TAG: &str = "packages";
-/// No predictable interface names: /init has named them already. No login on the console, which is a file.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 loglevel=4 net.ifnames=0 systemd.getty_auto=0";
+/// No predictable interface names: /init has named them already. No login and no colours on the console, which is a file.
+/// Left out is what an emulated machine only loses time with: drivers of devices that the lab does not use, and logind,
+/// which has nobody to manage.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 loglevel=4 TERM=dumb net.ifnames=0 systemd.getty_auto=0 \
+    modprobe.blacklist=ata_generic,ata_piix,floppy,i2c_piix4,pcspkr,psmouse \
+    systemd.mask=systemd-logind.service systemd.mask=modprobe@drm.service systemd.mask=modprobe@efi_pstore.service";
 
 /// The tap device of a node on a network, in the node's namespace.
 pub(crate) fn tap(network: usize) -> String {
@@ -61,7 +65,7 @@ pub(crate) fn argv(
         }
         Some(Accelerator::Tcg) | None => {
             option("-accel", format!("tcg,thread=multi,tb-size={TRANSLATION_MIB}"));
-            option("-cpu", "qemu64".to_owned());
+            option("-cpu", "qemu64,-svm".to_owned());
         }
     }
     option("-smp", "1".to_owned());

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// A QEMU that says these lines, each after the first when it was asked something.
-    fn serve(dir: &Path, lines: &'static [&'static str]) -> PathBuf {
+    fn serve(dir: &Path, lines: Vec<&'static str>) -> PathBuf {
         let path = dir.join("qmp");
         let listener = UnixListener::bind(&path).unwrap();
         thread::spawn(move || {
@@ -105,7 +105,7 @@ mod tests {
     fn events_before_an_answer_are_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let answer = "{\"event\": \"STOP\"}\r\n{\"return\": {\"status\": \"paused\"}}\r\n";
-        let path = serve(dir.path(), &[GREETING, "{\"return\": {}}\r\n", answer]);
+        let path = serve(dir.path(), vec![GREETING, "{\"return\": {}}\r\n", answer]);
         let status = Qmp::connect(&path).unwrap().execute("query-status").unwrap();
         assert_eq!(status["status"], "paused");
     }
@@ -114,7 +114,7 @@ mod tests {
     fn a_refusal_and_a_lost_machine_are_errors_with_a_reason() {
         let dir = tempfile::tempdir().unwrap();
         let refusal = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}}\r\n";
-        let path = serve(dir.path(), &[GREETING, "{\"return\": {}}\r\n", refusal]);
+        let path = serve(dir.path(), vec![GREETING, "{\"return\": {}}\r\n", refusal]);
         let mut qmp = Qmp::connect(&path).unwrap();
         assert!(qmp.execute("nonsense").unwrap_err().to_string().contains("no such thing"));
         assert!(qmp.execute("stop").is_err());
