@@ -129,7 +129,7 @@ fn fenced(lab: &TestLab) {
 /// The words that make a node use the fence agent.
 fn agent(lab: &TestLab, action: &str, plug: &str) -> String {
     let (address, port, secret) = lab.fence_device();
-    format!("fence_hactl_lab -o {action} -a {address} -u {port} -p {secret} -n {plug} -t 120")
+    format!("fence_hactl_lab -o {action} -a {address} -u {port} -p {secret} -n {plug}")
 }
 
 /// A node that stops feeding its watchdog is reset by it.

@@ -4,10 +4,11 @@
 //! guest may hang in its firmware. A tiny guest is booted with a deadline; the answer holds until the host boots again.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::lab::Say;
+use crate::lab::cache::Entry;
 use crate::lab::config::Accelerator;
 use crate::lab::error::LabError;
 use crate::lab::process::Program;
@@ -31,12 +32,12 @@ pub(crate) fn choose(cache_dir: &Path, say: Say<'_>) -> Result<Accelerator, LabE
         say("there is no /dev/kvm: virtual machines are emulated, which is many times slower");
         return Ok(Accelerator::Tcg);
     }
-    let known = cache_dir.join("kvm-trial");
+    let known = cache_dir.join("kvm-works");
     let boot = boot_id()?;
     let works = match fs::read_to_string(&known).ok().as_deref().and_then(|text| remembered(text, &boot)) {
         Some(works) => works,
         None => {
-            let works = trial(&cache_dir.join(format!("kvm-trial.{}.img", std::process::id())))?;
+            let works = trial(&boot_disk(cache_dir, say)?)?;
             replace(&known, &format!("{boot} {works}\n"))?;
             works
         }
@@ -56,12 +57,20 @@ fn remembered(text: &str, boot: &str) -> Option<bool> {
     (at == boot).then_some(works == "true")
 }
 
+/// A disk with the tiny guest.
+fn boot_disk(cache_dir: &Path, say: Say<'_>) -> Result<PathBuf, LabError> {
+    let name = "boot.img";
+    let entry = Entry::new(cache_dir, "kvm-trial", &[&format!("{BOOT_CODE:x?}")]);
+    let dir = entry.get(say, |dir| {
+        let disk = dir.join(name);
+        fs::write(&disk, boot_sector()).map_err(LabError::io("write", &disk))
+    })?;
+    Ok(dir.join(name))
+}
+
 /// Boots the tiny guest. Whatever goes wrong with it means no.
 fn trial(disk: &Path) -> Result<bool, LabError> {
-    fs::write(disk, boot_sector()).map_err(LabError::io("write", disk))?;
-    let status = Program::new("try KVM", trial_argv(disk)).limit(TRIAL_LIMIT).finish();
-    fs::remove_file(disk).map_err(LabError::io("remove", disk))?;
-    match status {
+    match Program::new("try KVM", trial_argv(disk)).limit(TRIAL_LIMIT).finish() {
         Ok(finished) => Ok(finished.status.code() == Some(TRIAL_STATUS)),
         Err(LabError::Timeout { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -69,7 +78,7 @@ fn trial(disk: &Path) -> Result<bool, LabError> {
 }
 
 fn trial_argv(disk: &Path) -> Vec<String> {
-    let drive = format!("file={},format=raw,if=ide,readonly=off,snapshot=on", quoted(disk));
+    let drive = format!("file={},format=raw,if=ide,snapshot=on", quoted(disk));
     [
         PROGRAM,
         "-nodefaults",
