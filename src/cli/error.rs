@@ -60,10 +60,12 @@ impl CommandError {
         self
     }
 
-    /// The same with the file where the log of the run is, once something was written to it.
+    /// The same with the file where the log of the run is, once something was written to it: where nothing was
+    /// contacted, no command was run.
     #[must_use]
     pub fn log(mut self, path: &Utf8Path) -> Self {
-        if let Report::Problems { log: place, .. } = &mut self.report
+        if self.code != ExitCode::Usage
+            && let Report::Problems { log: place, .. } = &mut self.report
             && path.exists()
         {
             *place = Some(path.to_owned());
