@@ -13,12 +13,10 @@ mod opened;
 mod tree;
 mod wipefs;
 
-#[cfg(test)]
 mod recorded;
 
 pub(super) use assemble::assemble;
 pub(super) use content::ContentProbe;
 pub(super) use lsblk::LsblkProbe;
-#[cfg(test)]
-pub(crate) use recorded::recorded;
+pub use recorded::recorded_block_devices;
 pub(super) use tree::TreeProbe;

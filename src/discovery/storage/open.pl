@@ -3,7 +3,7 @@
 # open.py is the same in Python: a change of one is a change of both.
 use strict;
 use Fcntl;
-my ($patience_s, $stuck_limit, $scan_s, $open_files_limit) = (5, 3, 8, 300000);
+my ($patience_s, $stuck_limit, $scan_s, $open_files_limit) = (3, 2, 5, 300000);
 $| = 1;
 open(my $good, '>&=', 4) or die "descriptor 4: $!\n";
 

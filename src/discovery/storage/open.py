@@ -1,7 +1,7 @@
 # open.pl in Python, for systems without Perl: a change of one is a change of both.
 import errno, glob, os, re, select, signal, stat, sys, time
 
-PATIENCE_S, STUCK_LIMIT, SCAN_S, OPEN_FILES_LIMIT = 5, 3, 8, 300000
+PATIENCE_S, STUCK_LIMIT, SCAN_S, OPEN_FILES_LIMIT = 3, 2, 5, 300000
 REMOTE = re.compile(r"(?:\S+ ){4}(\S+) .* - (?:nfs|cifs|smb|ceph|fuse|9p|afs|gluster|lustre)")
 
 
