@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::figure::{Figure, Goal};
-use crate::measure::{Side, alternate_cold, run, run_for, timed};
+use crate::measure::{Side, alternate_cold, run, run_for, text, timed};
 use crate::remote::{self, Probe, Way};
 
 /// Rounds of each comparison.
@@ -33,7 +33,9 @@ const MEMORY_MIB: f64 = 200.0;
 /// How often its memory is looked at; the kernel keeps the peak.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// The numbers of clusters with which growth is measured, the last one being all.
-const STEPS: [usize; 3] = [6, 12, CLUSTERS];
+const STEPS: [usize; 2] = [6, CLUSTERS];
+/// What the names of the network namespaces begin with; the id of the process follows.
+const NAMESPACE: &str = "hactl-bench-";
 
 /// Measures.
 ///
@@ -130,7 +132,8 @@ impl Crowd {
         }
         std::fs::create_dir_all(folder)?;
         std::fs::create_dir_all("/run/sshd")?;
-        let namespace = format!("hactl-bench-{}", std::process::id());
+        forget_stale()?;
+        let namespace = format!("{NAMESPACE}{}", std::process::id());
         let way = Way {
             wrapper: ["ip", "netns", "exec", &namespace].map(str::to_owned).into(),
             identity: folder.join("key"),
@@ -249,6 +252,23 @@ impl Drop for Crowd {
         }
         forget(&self.namespace);
     }
+}
+
+/// Ends what a killed measurement left behind: its sshd and its network namespace.
+fn forget_stale() -> Result<()> {
+    let listed = text(Command::new("ip").args(["netns", "list"]))?;
+    for name in listed.lines().filter_map(|line| line.split_whitespace().next()) {
+        let Some(process) = name.strip_prefix(NAMESPACE) else { continue };
+        if Utf8Path::new("/proc").join(process).exists() {
+            continue;
+        }
+        let pids = text(Command::new("ip").args(["netns", "pids", name]))?;
+        for pid in pids.split_whitespace() {
+            run(Command::new("kill").arg(pid))?;
+        }
+        run(Command::new("ip").args(["netns", "delete", name]))?;
+    }
+    Ok(())
 }
 
 fn forget(namespace: &str) {
