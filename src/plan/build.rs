@@ -6,7 +6,7 @@ use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::unionfind::UnionFind;
 
-use super::{Blocked, Note, PLAN_FORMAT, Plan, ResourceChange, Step, StepId};
+use super::{Action, Blocked, Note, PLAN_FORMAT, Plan, ResourceChange, Step, StepId, UnitVerb};
 use crate::facts::{Digest, FleetFacts};
 use crate::parallel;
 use crate::resource::{Change, DiffContext, Resource, ResourceId};
@@ -142,10 +142,16 @@ fn chained(mut step: Step, before: &[StepId]) -> Step {
     step
 }
 
-/// The steps that no sibling waits for.
+/// The steps that no sibling waits for. That a unit starts at the next boot is nothing that other resources wait for
+/// either, unless it is all there is.
 fn ends(steps: &[Step]) -> Vec<StepId> {
     let waited: BTreeSet<&StepId> = steps.iter().flat_map(|step| &step.after).collect();
-    steps.iter().map(|step| &step.id).filter(|id| !waited.contains(id)).cloned().collect()
+    let (boot, now): (Vec<&Step>, Vec<&Step>) = steps
+        .iter()
+        .filter(|step| !waited.contains(&step.id))
+        .partition(|step| matches!(step.action, Action::Unit { verb: UnitVerb::Enable, .. }));
+    let last = if now.is_empty() { boot } else { now };
+    last.into_iter().map(|step| step.id.clone()).collect()
 }
 
 /// The resources, each after what it requires; otherwise in the order in which they were declared.
