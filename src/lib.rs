@@ -16,6 +16,7 @@
 pub mod apply;
 pub mod barclamp;
 pub mod cib;
+pub mod claims;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
