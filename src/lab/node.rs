@@ -16,6 +16,7 @@ use super::mounts;
 use super::network::namespace_path;
 use super::process::{Program, tail, wait_for};
 use super::record::{LabNode, LabPaths, LabRecord, NodePaths};
+use crate::resource::LAB_MARK;
 
 /// Longest time from the start of systemd-nspawn to the node's init.
 const INIT_LIMIT: Duration = Duration::from_secs(20);
@@ -72,6 +73,7 @@ pub(crate) fn personalise(node: &LabNode, lab_paths: &LabPaths) -> Result<(), La
         0o644,
         &format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n"),
     )?;
+    write(&root, LAB_MARK.trim_start_matches('/'), 0o644, "A node of a lab, made by `hactl lab up`.\n")?;
     let machine_id = Program::new("make a machine id", ["systemd-id128", "new"]).run()?;
     write(&root, "etc/machine-id", 0o444, &machine_id)?;
     write(&root, FENCE_AGENT_PATH, 0o755, FENCE_AGENT)?;
