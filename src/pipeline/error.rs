@@ -50,7 +50,7 @@ pub enum PipelineError {
     #[error("{0} is not in the inventory")]
     UnknownNode(NodeName),
     /// The whole run took longer than it may.
-    #[error("the run did not end within {0} s; what was begun can be completed by running it again")]
+    #[error("the run did not end within {0} s (--timeout)")]
     Timeout(u64),
 }
 
