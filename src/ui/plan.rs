@@ -335,6 +335,14 @@ impl<'a> PlanView<'a> {
             Guard::File { path, digest: Some(digest) } => {
                 lines.push(format!("only if {path} still has digest {}", digest.short()));
             }
+            Guard::Device(device) => {
+                let held: Vec<&str> = device.holds.iter().map(String::as_str).collect();
+                let held = if held.is_empty() { "nothing".to_owned() } else { held.join(" and ") };
+                lines.push(format!(
+                    "only if {} is still {}, nobody uses it and it holds {held}",
+                    device.path, device.identity
+                ));
+            }
             Guard::Cib { .. } => {
                 lines.push("only if the CIB's configuration is still as it was seen".to_owned())
             }
