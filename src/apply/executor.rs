@@ -14,12 +14,15 @@ use super::run::{Run, StepError};
 use super::{Event, Failure, LedgerStore, Outcome, Phase, StepResult, journal};
 use crate::plan::{Action, Plan, Risk, Step, StepId};
 
-/// Executes the plan. Steps that do not depend on a failed one are still done, unless they disturb something.
+/// Executes the plan. What only looks comes first, on all nodes: unless all of it holds, nothing is changed. Later, steps
+/// that do not depend on a failed one are still done, unless they disturb something.
 pub async fn execute(plan: &Plan, run: &Run) -> Outcome {
     let began = Instant::now();
     run.events.emit(Event::PhaseStarted { phase: Phase::Apply, total: plan.steps.len() });
     let mut outcome = Outcome::default();
     let mut waiting: Vec<&Step> = plan.steps.iter().collect();
+    let looks: BTreeSet<&StepId> =
+        plan.steps.iter().filter(|step| step.action.only_looks()).map(|step| &step.id).collect();
     let mut done: BTreeSet<&StepId> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
     let mut cancel = run.cancel.clone();
@@ -27,7 +30,9 @@ pub async fn execute(plan: &Plan, run: &Run) -> Outcome {
         outcome.interrupted |= *cancel.borrow();
         let mut still = Vec::new();
         for step in waiting {
-            let held_back = outcome.interrupted || (!outcome.failed.is_empty() && step.risk != Risk::Safe);
+            let held_back = outcome.interrupted
+                || (!outcome.failed.is_empty() && step.risk != Risk::Safe)
+                || (outcome.looked < looks.len() && !looks.contains(&step.id));
             if !held_back && step.after.iter().all(|id| done.contains(id)) {
                 running.push(carry_out(step, run));
             } else {
@@ -42,6 +47,7 @@ pub async fn execute(plan: &Plan, run: &Run) -> Outcome {
             Some((step, result)) = running.next() => match result {
                 Ok(()) => {
                     done.insert(&step.id);
+                    outcome.looked += usize::from(looks.contains(&step.id));
                     outcome.done.push(step.id.clone());
                 }
                 Err(error) => outcome.failed.push(failure(step, error, run)),
@@ -65,6 +71,7 @@ fn failure(step: &Step, error: StepError, run: &Run) -> Failure {
         reason: run.secrets.hide(&error.reason),
         advice: error.advice,
         kind: error.kind,
+        looked: step.action.only_looks(),
     }
 }
 

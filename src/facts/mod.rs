@@ -20,4 +20,4 @@ pub use ledger::{LEDGER_FORMAT, LEDGER_PATH, Ledger, OwnedFile, OwnedUnit};
 pub use node::{Clock, Hardware, Kernel, Link, NodeFacts, OsRelease, PackageManager, Space};
 pub use observation::{ClusterQuery, FileState, Observation, PackageState, Query, UnitState};
 pub use stable_id::StableId;
-pub use storage::{BlockDevice, DeviceContent, Signature};
+pub use storage::{BlockDevice, DeviceContent, DeviceUser, Signature};

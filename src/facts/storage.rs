@@ -13,7 +13,8 @@ pub struct BlockDevice {
     pub path: String,
     /// Device number, `major:minor`: the same device has the same number whatever it is called.
     pub number: Option<String>,
-    /// `disk`, `part`, `lvm`, `mpath`, `loop`, `rom`, …
+    /// `disk`, `part`, `lvm`, `mpath`, `loop`, `rom`, … as lsblk says; but a device without hardware that lsblk calls
+    /// a disk has the name of its driver: `zram`, `nbd`, `drbd`, `bcache`, …
     pub device_type: String,
     /// Size in bytes.
     pub size_bytes: u64,
@@ -40,7 +41,7 @@ pub struct BlockDevice {
     /// Kernel names of the devices that it lies on: the disk of a partition, every path of a multipath map, every
     /// member of an array.
     pub parents: Vec<String>,
-    /// Kernel names of the devices that lie on it, from `/sys/class/block/NAME/holders`.
+    /// Kernel names of the devices that lie on it, from sysfs' `holders`.
     pub holders: Vec<String>,
     /// Absolute paths of its links below `/dev/disk` and `/dev/mapper`, sorted.
     pub links: Vec<String>,
@@ -55,6 +56,20 @@ pub struct DeviceContent {
     pub signatures: Vec<Signature>,
     /// Why it cannot be opened with `O_EXCL`, in words; absent when it can.
     pub busy: Option<String>,
+    /// Who else uses it, which `O_EXCL` does not see: processes that hold it open, loop devices and exports on it.
+    #[serde(default)]
+    pub users: Vec<DeviceUser>,
+}
+
+/// Somebody who uses a device without claiming it from the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceUser {
+    /// The name of the process (proc_pid_comm(5)), or what else it is: `loop3`, `nvmet`, `xen-backend`.
+    pub name: String,
+    /// The process, where it is one.
+    pub pid: Option<u32>,
+    /// Whether it may write to the device.
+    pub writes: bool,
 }
 
 /// Something recognised on a device.

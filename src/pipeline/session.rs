@@ -12,7 +12,7 @@ use crate::apply::{self, Event, EventSink, LedgerStore, Locks, Outcome, Phase, R
 use crate::barclamp::Registry;
 use crate::desired;
 use crate::discovery;
-use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
+use crate::facts::{Digest, Fact, FleetFacts, NodeOutcome, Query};
 use crate::inventory::{Cluster, Inventory};
 use crate::names::{BarclampName, ClusterName, NodeName};
 use crate::plan::{self, Blocked, Note, Plan, preflight};
@@ -151,13 +151,15 @@ impl Session {
             .collect();
         let mut ledgers = BTreeMap::new();
         for (node, outcome) in &self.facts.nodes {
-            if let NodeOutcome::Answered(facts) = outcome {
-                let ledger = facts.ledger.known().cloned().unwrap_or_default();
-                ledgers.insert(node.clone(), Mutex::new(LedgerStore::new(ledger)));
+            // A ledger that could not be read is never written anew: what it records would be lost.
+            if let NodeOutcome::Answered(facts) = outcome
+                && let Fact::Known(ledger) = &facts.ledger
+            {
+                ledgers.insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone())));
             }
         }
         if let Some(step) = plan.steps.iter().find(|step| !ledgers.contains_key(&step.node)) {
-            return Err(PipelineError::UnknownNode(step.node.clone()));
+            return Err(PipelineError::NoLedger(step.node.clone()));
         }
         let run = Run {
             fleet: self.fleet.clone(),

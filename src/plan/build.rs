@@ -84,9 +84,10 @@ pub fn build(
     Ok(plan)
 }
 
-/// A step without a sibling before it comes after what the resource requires.
+/// A step without a sibling before it comes after what the resource requires. What only looks waits for nothing: it is
+/// to be seen before anything is changed.
 fn chained(mut step: Step, before: &[StepId]) -> Step {
-    if step.after.is_empty() {
+    if step.after.is_empty() && !step.action.only_looks() {
         step.after = before.to_vec();
     }
     step
