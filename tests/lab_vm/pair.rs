@@ -31,7 +31,7 @@ fn bare(lab: &TestLab) {
         assert_eq!(lab.on(node, "uname -n").trim(), node);
         assert_eq!(lab.on(node, "systemctl is-system-running").trim(), "running");
         lab.on(node, "! systemctl is-active corosync pacemaker sbd drbd haproxy");
-        lab.on(node, "! systemctl is-enabled corosync pacemaker haproxy");
+        lab.on(node, "! systemctl is-enabled corosync pacemaker sbd haproxy");
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the host has a kernel");
     assert_ne!(boot_id(lab, "alpha"), host, "the node has a kernel of its own");
