@@ -50,7 +50,7 @@ pub enum PipelineError {
     #[error("what hactl owns on {0} is not known; nothing was changed")]
     NoLedger(NodeName),
     /// The whole run took longer than it may.
-    #[error("the run did not end within {0} s; what was begun can be completed by running it again")]
+    #[error("the run did not end within {0} s (--timeout)")]
     Timeout(u64),
 }
 
