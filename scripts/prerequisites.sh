@@ -5,6 +5,7 @@ set -euo pipefail
 packages=(
     mmdebstrap systemd-container apt-utils nftables iproute2 openssh-server openssh-client
     pacemaker-cli-utils libxml2-utils ca-certificates gcc libc6-dev make procps sudo curl
+    libnbd-bin python3-libnbd qemu-utils fio drbd-utils
 )
 missing=()
 for package in "${packages[@]}"; do

@@ -211,3 +211,22 @@ proptest! {
         prop_assert_eq!(fed_in_pieces(&input, &[3]).seen, whole.seen);
     }
 }
+
+#[test]
+fn a_refused_write_is_answered_when_its_data_is_through() {
+    let mut run = transmit(ALL, |client| client.request(0, cmd::WRITE, 7, SIZE, 1024).data(1023));
+    assert!(run.seen.is_empty() && run.out.is_empty(), "the client is still sending");
+    assert_eq!(run.session.payload_left(), 0, "the data is not the caller's");
+    run.feed(&[0]);
+    assert_eq!(run.seen, [Seen::Refused(7, Refused::WriteBeyondEnd)]);
+    assert_eq!(chunks(&run.out).len(), 1);
+}
+
+#[test]
+fn data_may_be_read_past_the_session() {
+    let mut run = transmit(ALL, |client| client.request(0, cmd::WRITE, 7, 0, 1024).data(24));
+    assert_eq!(run.session.payload_left(), 1000);
+    run.session.payload_taken(1000);
+    run.feed(&Client::default().request(0, cmd::FLUSH, 8, 0, 0).0);
+    assert_eq!(run.seen.last(), Some(&Seen::Request(Request { cookie: 8, command: Command::Flush })));
+}

@@ -67,10 +67,16 @@ impl Refused {
 #[derive(Clone, Copy)]
 enum Stage {
     Header,
-    /// Data of a write; handed on unless the write was refused.
+    /// Data of a write that is handed on.
     Payload {
         left: u32,
-        refused: bool,
+    },
+    /// Data of a write that was refused. It is answered when the data is through: clients do not expect the reply to
+    /// a request that they are still sending.
+    Drain {
+        left: u32,
+        cookie: u64,
+        refused: Refused,
     },
 }
 
@@ -115,17 +121,17 @@ impl Transmission {
 
     pub(crate) const fn payload_left(&self) -> u32 {
         match self.stage {
-            Stage::Payload { left, refused: false } => left,
+            Stage::Payload { left } => left,
             _ => 0,
         }
     }
 
     /// Marks data as read. `bytes` is at most what is left.
     pub(crate) fn payload_taken(&mut self, bytes: u32) {
-        if let Stage::Payload { left, refused } = self.stage {
+        if let Stage::Payload { left } = self.stage {
             self.stage = match left.saturating_sub(bytes) {
                 0 => Stage::Header,
-                left => Stage::Payload { left, refused },
+                left => Stage::Payload { left },
             };
         }
     }
@@ -135,14 +141,35 @@ impl Transmission {
         input: &'a [u8],
         out: &mut Vec<u8>,
     ) -> Result<(usize, Option<Event<'a>>), Violation> {
-        if let Stage::Payload { left, refused } = self.stage {
-            let bytes = u32::try_from(input.len()).unwrap_or(u32::MAX).min(left);
-            self.payload_taken(bytes);
-            // `bytes` is at most `input.len()`.
-            let taken = usize::try_from(bytes).unwrap_or(input.len());
-            let data = &input[..taken];
-            return Ok((taken, (!refused).then_some(Event::Payload { data, last: bytes == left })));
-        }
+        let (Stage::Payload { left } | Stage::Drain { left, .. }) = self.stage else {
+            return self.receive_header(input, out);
+        };
+        let bytes = u32::try_from(input.len()).unwrap_or(u32::MAX).min(left);
+        // `bytes` is at most `input.len()`.
+        let data = &input[..usize::try_from(bytes).unwrap_or(input.len())];
+        let last = bytes == left;
+        let event = match self.stage {
+            Stage::Drain { cookie, refused, .. } if last => {
+                self.stage = Stage::Header;
+                Some(self.refuse(cookie, refused, out))
+            }
+            Stage::Drain { cookie, refused, .. } => {
+                self.stage = Stage::Drain { left: left - bytes, cookie, refused };
+                None
+            }
+            _ => {
+                self.payload_taken(bytes);
+                Some(Event::Payload { data, last })
+            }
+        };
+        Ok((data.len(), event))
+    }
+
+    fn receive_header<'a>(
+        &mut self,
+        input: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(usize, Option<Event<'a>>), Violation> {
         // A request that came in one piece is decoded where it lies.
         if let (true, Some(message)) = (self.buffer.is_empty(), input.get(..REQUEST_BYTES)) {
             return Ok((REQUEST_BYTES, self.request(message, out)?));
@@ -164,23 +191,29 @@ impl Transmission {
         if header.command == cmd::DISC {
             return Ok(Some(Event::Ended(End::Disconnected)));
         }
-        let checked = self.check(&header);
-        if header.command == cmd::WRITE && header.length > 0 {
-            self.stage = Stage::Payload { left: header.length, refused: checked.is_err() };
-        }
-        let (replies, cookie) = (self.replies(), header.cookie);
-        let is_read = header.command == cmd::READ;
-        Ok(match checked {
-            Ok(Some(command)) => Some(Event::Request(Request { cookie, command })),
+        let (cookie, has_data) = (header.cookie, header.command == cmd::WRITE && header.length > 0);
+        Ok(match self.check(&header) {
+            Ok(Some(command)) => {
+                if has_data {
+                    self.stage = Stage::Payload { left: header.length };
+                }
+                Some(Event::Request(Request { cookie, command }))
+            }
             Ok(None) => {
-                replies.put_done(cookie, is_read, out);
+                self.replies().put_done(cookie, header.command == cmd::READ, out);
                 None
             }
-            Err(refused) => {
-                replies.put_error(cookie, refused.errno(), &refused.to_string(), out);
-                Some(Event::Refused { cookie, refused })
+            Err(refused) if has_data => {
+                self.stage = Stage::Drain { left: header.length, cookie, refused };
+                None
             }
+            Err(refused) => Some(self.refuse(cookie, refused, out)),
         })
+    }
+
+    fn refuse(&self, cookie: u64, refused: Refused, out: &mut Vec<u8>) -> Event<'static> {
+        self.replies().put_error(cookie, refused.errno(), &refused.to_string(), out);
+        Event::Refused { cookie, refused }
     }
 
     /// The command, or `None` when there is nothing to do because its range is empty.
