@@ -141,8 +141,9 @@ async fn hold(
 ) -> Result<Box<dyn Session>, LockError> {
     let wait_s = wait.min(MAX_LOCK_WAIT).as_secs().to_string();
     let (expiry_s, leftover_s) = (LOCK_EXPIRY.as_secs().to_string(), LEFTOVER_LIMIT.as_secs().to_string());
-    let argv = ["bash", "-c", HOLD, "bash", LOCK_PATH, &wait_s, owner, &expiry_s, BUSY_PATH, &leftover_s];
-    let mut session = transport.open(&Command::new(argv).timeout(HOLD_LIMIT)).await?;
+    let holder = ["hactl-lock", LOCK_PATH, &wait_s, owner, &expiry_s, BUSY_PATH, &leftover_s];
+    let command = Command::new(holder).wrapped(["bash", "-c", HOLD]).timeout(HOLD_LIMIT);
+    let mut session = transport.open(&command).await?;
     while let Some(line) = session.line().await? {
         match line.as_str() {
             "taken" => return Ok(session),

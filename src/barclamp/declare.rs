@@ -226,6 +226,7 @@ fn of_cluster(
                     node: node.clone(),
                     names: names.clone(),
                     keep_stopped: BTreeSet::new(),
+                    available_now: false,
                 })
             })
             .collect()),
@@ -245,7 +246,7 @@ fn packages(instance: &Instance<'_>, item: &PackagesItem, node: NodeName) -> Res
     let id = package_id(instance, &node);
     let names = instance.texts(&names)?.into_iter().collect();
     let keep_stopped = instance.texts(&item.keep_stopped)?.into_iter().collect();
-    Ok(Packages { id, requires: Vec::new(), node, names, keep_stopped })
+    Ok(Packages { id, requires: Vec::new(), node, names, keep_stopped, available_now: false })
 }
 
 fn file(instance: &Instance<'_>, item: &FileItem, node: NodeName) -> Result<ManagedFile, BarclampError> {

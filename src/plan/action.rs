@@ -61,6 +61,11 @@ pub enum Action {
         /// Units that the packages would start.
         keep_stopped: Vec<String>,
     },
+    /// See that packages can be installed, before anything is changed. The lists of packages are read anew for it.
+    CheckPackages {
+        /// Package names.
+        packages: Vec<String>,
+    },
     /// Remove packages with their configuration files.
     RemovePackages {
         /// Package names.
@@ -185,6 +190,12 @@ impl Action {
         Self::Wait { until, limit_s: limit.as_secs() }
     }
 
+    /// Whether it only sees that the others can be done. Nothing is changed on any node before all of these hold.
+    #[must_use]
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::CheckPackages { .. } | Self::CheckLinks { .. })
+    }
+
     /// The digest of the file that this action leaves behind, where that is known before secrets are revealed.
     #[must_use]
     pub fn file_digest(&self) -> Option<Digest> {
@@ -201,6 +212,9 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InstallPackages { packages, .. } => write!(f, "install {}", packages.join(" ")),
+            Self::CheckPackages { packages } => {
+                write!(f, "check that {} can be installed", packages.join(" "))
+            }
             Self::RemovePackages { packages } => write!(f, "remove packages {}", packages.join(" ")),
             Self::ReplaceFile { path, mode, .. } => write!(f, "write {path} ({mode:04o})"),
             Self::RemoveFile { path, restore: None } => write!(f, "remove {path}"),

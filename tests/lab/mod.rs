@@ -16,18 +16,13 @@
 #![allow(dead_code, unused_imports)]
 
 mod client;
+mod gate;
 #[path = "../support/harness.rs"]
 mod harness;
 mod nodes;
 mod program;
 
 pub(crate) use client::Client;
+pub(crate) use gate::{run_tests, run_vm_tests};
 pub(crate) use nodes::{RUN_LIMIT, TestLab};
 pub(crate) use program::{Program, Ran};
-
-/// Lists or runs tests that need a lab, as the command line says. Where there can be no lab all are skipped.
-pub(crate) fn run_tests(tests: &[(&'static str, fn())]) -> std::process::ExitCode {
-    let missing = hactl::lab::check_prerequisites().err().map(|error| error.to_string().replace('\n', "; "));
-    let test = |(name, run): &(&'static str, fn())| harness::Test { name, run: *run, missing: missing.clone() };
-    harness::run_tests(&tests.iter().map(test).collect::<Vec<_>>())
-}

@@ -18,6 +18,7 @@ pub(in super::super) async fn perform(
         Action::InstallPackages { packages, keep_stopped } => {
             packages::install(step, run, ledger, packages, keep_stopped).await
         }
+        Action::CheckPackages { packages } => packages::check(step, run, packages).await,
         Action::RemovePackages { packages } => packages::remove(step, run, ledger, packages).await,
         Action::ReplaceFile { .. } => files::replace(step, run, ledger).await,
         Action::RemoveFile { path, restore } => {

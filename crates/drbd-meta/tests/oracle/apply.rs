@@ -92,7 +92,7 @@ pub(crate) fn long_logs() {
                     mix = mix.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
                     let random = u32::try_from(mix >> 33).unwrap();
                     let extent = (random % data_extents != 0).then_some(random % data_extents);
-                    (u16::try_from(u64::from(random) * u64::from(slots) >> 31).unwrap(), extent)
+                    (u16::try_from((u64::from(random) * u64::from(slots)) >> 31).unwrap(), extent)
                 })
                 .collect();
             mix = mix.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
