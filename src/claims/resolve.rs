@@ -223,12 +223,12 @@ impl<'a> OnNode<'a> {
                 Ok((self.claimed(request, device, identity, link, false), false, None))
             }
             Verdict::Unknown { why } => {
-                let reason = format!("{} could not be judged: {why}", named(device, &identity));
+                let reason = format!("{} could not be judged: {why}", self.named(device, &identity));
                 Err(no(reason, "see why and run again; what is not known is not written to"))
             }
             Verdict::Foreign { what } => {
                 let signatures = content(device);
-                let reason = format!("{} is not free: {what}", named(device, &identity));
+                let reason = format!("{} is not free: {what}", self.named(device, &identity));
                 let only_signatures = self.only_signatures_stand_against(device, &policy, request);
                 if only_signatures && consent::covers(&claim.wipe, signatures) {
                     return Ok((self.claimed(request, device, identity, link, true), false, None));
@@ -272,7 +272,7 @@ impl<'a> OnNode<'a> {
                 let reason = format!(
                     "{} holds {}, which hactl put there for the same purpose; the inventory wants something else \
                      on it now",
-                    named(device, &claimed.identity),
+                    self.named(device, &claimed.identity),
                     held.join(" and ")
                 );
                 let only = self.consent_line(request, device, claim, &claimed.identity, true);
@@ -461,6 +461,11 @@ impl<'a> OnNode<'a> {
         )
     }
 
+    /// A device in words: its best name and its identity.
+    fn named(&self, device: &BlockDevice, identity: &StableId) -> String {
+        format!("{} ({identity})", self.path(device, identity, None))
+    }
+
     /// The best name for a device: the link that the inventory uses, then one that lasts, then the device node.
     fn path(&self, device: &BlockDevice, identity: &StableId, link: Option<&str>) -> String {
         match (link, identity) {
@@ -514,10 +519,6 @@ type Taken = (ClaimedDevice, bool, Option<No>);
 /// What is on a device; nothing where that is unknown, which the verdict tells.
 fn content(device: &BlockDevice) -> &[Signature] {
     device.content.known().map_or(&[], |DeviceContent { signatures, .. }| signatures)
-}
-
-fn named(device: &BlockDevice, identity: &StableId) -> String {
-    format!("{} ({identity})", device.path)
 }
 
 /// A claim in words.

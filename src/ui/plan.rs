@@ -304,7 +304,11 @@ impl<'a> PlanView<'a> {
             for line in reasons {
                 let _ = writeln!(out, "        {line}");
             }
-            let _ = writeln!(out, "  what to do: {}", printable(&blocked.advice));
+            let mut advice = blocked.advice.lines().map(printable);
+            let _ = writeln!(out, "  what to do: {}", advice.next().unwrap_or_default());
+            for line in advice {
+                let _ = writeln!(out, "    {line}");
+            }
         }
     }
 
