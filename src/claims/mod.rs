@@ -17,6 +17,8 @@ mod refusal;
 mod request;
 mod resolve;
 mod select;
+#[cfg(test)]
+mod tests;
 mod uuid;
 mod verdict;
 
