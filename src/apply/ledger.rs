@@ -19,13 +19,15 @@ const HOUSEKEEPING_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct LedgerStore {
     ledger: Ledger,
+    /// Whether its folder is known to exist.
+    has_folder: bool,
 }
 
 impl LedgerStore {
     /// The ledger as discovery read it.
     #[must_use]
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+        Self { ledger, has_folder: false }
     }
 
     /// What is recorded.
@@ -51,7 +53,10 @@ impl LedgerStore {
         if next == self.ledger {
             return Ok(());
         }
-        make_dir(transport, "/var/lib/hactl").await?;
+        if !self.has_folder {
+            make_dir(transport, "/var/lib/hactl").await?;
+            self.has_folder = true;
+        }
         let content = serde_json::to_vec_pretty(&next).map_err(|error| {
             StepError::failed(format!("{LEDGER_PATH}: {error}"), "this is a defect of hactl")
         })?;

@@ -210,7 +210,7 @@ impl From<PipelineError> for CommandError {
     fn from(error: PipelineError) -> Self {
         let problem = chain(&error);
         match error {
-            PipelineError::Selector(_) | PipelineError::UnknownNode(_) => Self::new(ExitCode::Usage, problem),
+            PipelineError::Selector(_) => Self::new(ExitCode::Usage, problem),
             PipelineError::Barclamps(errors) => {
                 Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
             }
@@ -218,7 +218,7 @@ impl From<PipelineError> for CommandError {
             PipelineError::Secrets(problems) => Self::all(ExitCode::Usage, problems),
             PipelineError::Nodes(errors) => nodes(&errors),
             PipelineError::Stale(_) => Self::new(ExitCode::Stale, problem),
-            PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),
+            PipelineError::Blocked(_) | PipelineError::NoLedger(_) => Self::new(ExitCode::Blocked, problem),
             PipelineError::Locked(LockError::Held { .. }) => Self::new(ExitCode::Locked, problem)
                 .advice("wait for it to end, or let hactl wait with --lock-timeout"),
             PipelineError::Log { .. } => Self::new(ExitCode::Usage, problem)

@@ -8,17 +8,17 @@ use super::frames::Reply;
 use super::hardware::HardwareProbe;
 use super::ledger::LedgerProbe;
 use super::links::LinksProbe;
-use super::lsblk::LsblkProbe;
 use super::os_release::OsReleaseProbe;
 use super::package_manager::PackageManagerProbe;
 use super::probe::Probe;
 use super::script::Question;
 use super::space::SpaceProbe;
+use super::storage::{ContentProbe, LsblkProbe, TreeProbe, assemble};
 use super::uname::UnameProbe;
 use crate::facts::{Fact, NodeFacts};
 
 /// How many questions the base script asks.
-const QUESTIONS: usize = 10;
+const QUESTIONS: usize = 12;
 
 /// The questions, in order.
 pub(super) fn questions() -> [Question; QUESTIONS] {
@@ -31,6 +31,8 @@ pub(super) fn questions() -> [Question; QUESTIONS] {
         Question::of(&SpaceProbe),
         Question::of(&PackageManagerProbe),
         Question::of(&LsblkProbe),
+        Question::of(&TreeProbe),
+        Question::of(&ContentProbe),
         Question::of(&LedgerProbe),
         Question::of(&ClockProbe),
     ]
@@ -38,7 +40,8 @@ pub(super) fn questions() -> [Question; QUESTIONS] {
 
 /// The facts that the replies to [`questions`] tell.
 pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFacts {
-    let [first, uname, os, hardware, links, space, package_manager, block_devices, ledger, last] = replies;
+    let [first, uname, os, hardware, links, space, package_manager, lsblk, tree, contents, ledger, last] =
+        replies;
     let uname = learn(&UnameProbe, uname);
     NodeFacts {
         hostname: map(&uname, |uname| uname.hostname.clone()),
@@ -49,7 +52,11 @@ pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFac
         clock: clock(first, last, exchange),
         space: learn(&SpaceProbe, space),
         package_manager: learn(&PackageManagerProbe, package_manager),
-        block_devices: learn(&LsblkProbe, block_devices),
+        block_devices: assemble(
+            learn(&LsblkProbe, lsblk),
+            &learn(&TreeProbe, tree),
+            &learn(&ContentProbe, contents),
+        ),
         ledger: learn(&LedgerProbe, ledger),
         observed: std::collections::BTreeMap::new(),
     }

@@ -56,6 +56,8 @@ fn queries() -> BTreeSet<Query> {
 /// Every recorded answer, as material to damage.
 fn recorded() -> Vec<Vec<u8>> {
     let probes = [
+        "block_content",
+        "block_tree",
         "clock",
         "cluster",
         "file",

@@ -46,9 +46,9 @@ pub enum PipelineError {
     /// Another run is at work.
     #[error(transparent)]
     Locked(LockError),
-    /// A node of the plan is not in the inventory.
-    #[error("{0} is not in the inventory")]
-    UnknownNode(NodeName),
+    /// The plan changes a node that did not answer, that the inventory lacks, or that does not say what hactl owns there.
+    #[error("what hactl owns on {0} is not known; nothing was changed")]
+    NoLedger(NodeName),
     /// The whole run took longer than it may.
     #[error("the run did not end within {0} s (--timeout)")]
     Timeout(u64),

@@ -1,6 +1,8 @@
 //! What must be so on every node before anything is changed on any of them. Pure.
 //!
-//! In: one cluster of the inventory and the facts. Out: everything that speaks against changing it.
+//! In: the inventory's clusters, the facts and the steps. Out: everything that speaks against carrying them out.
+
+use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 
@@ -36,15 +38,29 @@ pub fn queries() -> [Query; 2] {
     ]
 }
 
-/// Everything that speaks against carrying out these steps on the nodes of the cluster.
+/// Everything that speaks against carrying out these steps, on the nodes of the clusters that have any.
 #[must_use]
-pub fn check(cluster: &Cluster, facts: &FleetFacts, steps: &[Step]) -> Vec<Blocked> {
+pub fn check<'c>(
+    clusters: impl IntoIterator<Item = &'c Cluster>,
+    facts: &FleetFacts,
+    steps: &[Step],
+) -> Vec<Blocked> {
+    let changed: BTreeSet<&NodeName> = steps.iter().map(|step| &step.node).collect();
+    let installs = |step: &&Step| matches!(step.action, Action::InstallPackages { .. });
+    let installing: BTreeSet<&NodeName> = steps.iter().filter(installs).map(|step| &step.node).collect();
     let mut found = Vec::new();
-    for node in cluster.nodes.values() {
-        let mut problems = Problems { node: &node.name, found: &mut found };
-        match facts.node(&node.name) {
-            Some(seen) => check_node(cluster, node, seen, steps, &mut problems),
-            None => problems.add("it could not be asked", "see that the node answers, then run again"),
+    for cluster in clusters {
+        if !cluster.nodes.keys().any(|node| changed.contains(node)) {
+            continue;
+        }
+        for node in cluster.nodes.values() {
+            let mut problems = Problems { node: &node.name, found: &mut found };
+            match facts.node(&node.name) {
+                Some(seen) => {
+                    check_node(cluster, node, seen, installing.contains(&node.name), &mut problems);
+                }
+                None => problems.add("it could not be asked", "see that the node answers, then run again"),
+            }
         }
     }
     found
@@ -77,10 +93,7 @@ impl Problems<'_> {
     }
 }
 
-fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, steps: &[Step], problems: &mut Problems<'_>) {
-    let installs = steps
-        .iter()
-        .any(|step| step.node == node.name && matches!(step.action, Action::InstallPackages { .. }));
+fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, installs: bool, problems: &mut Problems<'_>) {
     if let Some(os) = problems.known("the distribution", &seen.os)
         && let Err(error) = Distro::of(os)
     {

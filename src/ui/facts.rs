@@ -88,7 +88,7 @@ fn device_row(table: &mut Columns, name: &NodeName, device: &BlockDevice) {
         cell(&device.device_type, Tone::Plain),
         cell(size(device.size_bytes), Tone::Plain),
         cell(holds.join(", "), Tone::Plain),
-        cell(device.by_id.first().map_or("", String::as_str), Tone::Plain),
+        cell(device.links.first().map_or("", String::as_str), Tone::Plain),
     ]);
 }
 

@@ -8,6 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use hactl::lab::{Backend, check_prerequisites};
+
+/// The variable that asks for the tests in virtual machines when it is `1`.
+const ASKED: &str = "HACTL_TEST_VM";
+
 /// A test: its name and what it does.
 pub(crate) type Test = (&'static str, fn());
 
@@ -55,10 +60,25 @@ impl Arguments {
     }
 }
 
-/// Lists or runs tests, as the command line says.
+/// Lists or runs tests in a lab of containers, as the command line says.
 pub(crate) fn run_tests(tests: &[Test]) -> ExitCode {
+    list_or_run(tests, missing(Backend::Container))
+}
+
+/// Lists or runs tests in a lab of virtual machines, where they were asked for: they take minutes of all processors.
+pub(crate) fn run_vm_tests(tests: &[Test]) -> ExitCode {
+    let asked = std::env::var_os(ASKED).is_some_and(|value| value == "1");
+    let not_asked = (!asked).then(|| format!("they take long; `make test-vm` (or {ASKED}=1) runs them"));
+    list_or_run(tests, not_asked.or_else(|| missing(Backend::Vm)))
+}
+
+/// What keeps tests from running here.
+fn missing(backend: Backend) -> Option<String> {
+    check_prerequisites(backend).err().map(|error| error.to_string().replace('\n', "; "))
+}
+
+fn list_or_run(tests: &[Test], missing: Option<String>) -> ExitCode {
     let arguments = Arguments::read();
-    let missing = hactl::lab::check_prerequisites().err().map(|error| error.to_string().replace('\n', "; "));
     let selected: Vec<&Test> = tests.iter().filter(|(name, _)| arguments.selects(name)).collect();
     if arguments.list {
         // What is listed with --ignored is what a runner takes for ignored.

@@ -21,6 +21,6 @@ mod nodes;
 mod program;
 
 pub(crate) use client::Client;
-pub(crate) use harness::run_tests;
+pub(crate) use harness::{run_tests, run_vm_tests};
 pub(crate) use nodes::{RUN_LIMIT, TestLab};
 pub(crate) use program::{Program, Ran};

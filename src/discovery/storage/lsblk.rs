@@ -1,25 +1,26 @@
-//! Block devices: lsblk(8), and udev's stable links.
+//! Which block devices there are: lsblk(8).
 //!
-//! Only sysfs and the udev database are read: no device is opened. lsblk's JSON changed over the years: numbers
-//! and flags were strings before util-linux 2.33, and one `mountpoint` became several with 2.37; all are read.
-
-use std::collections::BTreeMap;
+//! Only sysfs and the udev database are read: no device is opened. lsblk's JSON changed over the years: numbers and
+//! flags were strings before util-linux 2.33, which also brought two columns, and one `mountpoint` became several with
+//! 2.37; all are read.
 
 use serde_json::{Map, Value};
 
-use super::probe::{Answer, Probe, ProbeError, malformed};
-use crate::facts::BlockDevice;
+use crate::discovery::probe::{Answer, Probe, ProbeError, malformed};
+use crate::facts::{BlockDevice, Fact};
 
 const NAME: &str = "lsblk";
 /// Time limit of lsblk in seconds.
 const LIMIT_S: u32 = 10;
-/// Columns of every version since 2.33.
-const COLUMNS: &str = "NAME,KNAME,PATH,TYPE,SIZE,RO,RM,MODEL,SERIAL,WWN,FSTYPE,PTTYPE";
+/// Columns of every version that prints JSON.
+const COLUMNS: &str = "NAME,KNAME,MAJ:MIN,TYPE,SIZE,RO,RM,ROTA,TRAN,MODEL,SERIAL,WWN,FSTYPE";
+/// Columns added later: by version 2.37, by 2.33, by none.
+const LATER: [&str; 3] = ["PATH,PTTYPE,MOUNTPOINTS", "PATH,PTTYPE,MOUNTPOINT", "MOUNTPOINT"];
 /// Deepest nesting of devices on devices.
 const MAX_DEPTH: usize = 32;
 
-/// Runs lsblk and lists `/dev/disk/by-id`.
-pub(super) struct LsblkProbe;
+/// Runs lsblk.
+pub(in crate::discovery) struct LsblkProbe;
 
 impl Probe for LsblkProbe {
     type Fact = Vec<BlockDevice>;
@@ -29,20 +30,15 @@ impl Probe for LsblkProbe {
     }
 
     fn command(&self) -> String {
+        let [newest, older, oldest] = LATER;
         format!(
             "list() {{ within {LIMIT_S} lsblk --json --bytes --output {COLUMNS},$1; status=$?; }}\n\
-             list MOUNTPOINTS; [ $status -ne 1 ] || list MOUNTPOINT\n\
-             [ $status -eq 0 ] || exit $status\n\
-             printf '\\0'\n\
-             [ ! -d /dev/disk/by-id ] || within {LIMIT_S} find /dev/disk/by-id -type l -printf '%f\\0%l\\0'"
+             list {newest}\nfor later in {older} {oldest}; do [ $status -ne 1 ] || list $later; done\nexit $status"
         )
     }
 
     fn parse(&self, answer: &Answer) -> Result<Vec<BlockDevice>, ProbeError> {
-        let stdout = &answer.succeeded(NAME)?.stdout;
-        let end =
-            stdout.iter().position(|&byte| byte == 0).ok_or_else(|| malformed(NAME, "it is incomplete"))?;
-        let json = std::str::from_utf8(&stdout[..end]).map_err(|error| malformed(NAME, error.to_string()))?;
+        let json = answer.succeeded(NAME)?.text(NAME)?;
         let document: Value =
             serde_json::from_str(json).map_err(|error| malformed(NAME, error.to_string()))?;
         let roots = document
@@ -51,10 +47,6 @@ impl Probe for LsblkProbe {
             .ok_or_else(|| malformed(NAME, "there is no list of devices"))?;
         let mut devices = Vec::new();
         collect(roots, None, 0, &mut devices)?;
-        let links = links(&stdout[end + 1..]);
-        for device in &mut devices {
-            device.by_id = links.get(&device.name).cloned().unwrap_or_default();
-        }
         Ok(devices)
     }
 }
@@ -92,11 +84,14 @@ fn device(
 ) -> Result<BlockDevice, ProbeError> {
     let size = required(fields, "size")?;
     Ok(BlockDevice {
-        path: required(fields, "path")?,
+        path: text(fields, "path").unwrap_or_else(|| node(fields, &name)),
+        number: text(fields, "maj:min").map(|number| number.replace(' ', "")),
         device_type: required(fields, "type")?,
         size_bytes: size.parse().map_err(|_| malformed(NAME, format!("{name} has the size `{size}`")))?,
         read_only: flag(fields, "ro", &name)?,
         removable: flag(fields, "rm", &name)?,
+        rotational: optional_flag(fields, "rota", &name)?,
+        transport: text(fields, "tran"),
         model: text(fields, "model"),
         serial: text(fields, "serial"),
         wwn: text(fields, "wwn"),
@@ -104,7 +99,9 @@ fn device(
         partition_table: text(fields, "pttype"),
         mountpoints: mountpoints(fields),
         parents: parent.map(str::to_owned).into_iter().collect(),
-        by_id: Vec::new(),
+        holders: Vec::new(),
+        links: Vec::new(),
+        content: Fact::Unknown("it was not looked at".to_owned()),
         name,
     })
 }
@@ -135,25 +132,21 @@ fn flag(fields: &Map<String, Value>, key: &str, name: &str) -> Result<bool, Prob
     }
 }
 
+fn optional_flag(fields: &Map<String, Value>, key: &str, name: &str) -> Result<Option<bool>, ProbeError> {
+    text(fields, key).map(|_| flag(fields, key, name)).transpose()
+}
+
+/// The device node where lsblk does not say it: maps are called by their own name, and a `!` stands for a slash.
+fn node(fields: &Map<String, Value>, kernel_name: &str) -> String {
+    match text(fields, "name") {
+        Some(name) if name != kernel_name => format!("/dev/mapper/{name}"),
+        _ => format!("/dev/{}", kernel_name.replace('!', "/")),
+    }
+}
+
 fn mountpoints(fields: &Map<String, Value>) -> Vec<String> {
     match fields.get("mountpoints") {
         Some(Value::Array(points)) => points.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => text(fields, "mountpoint").into_iter().collect(),
     }
-}
-
-/// Links by the kernel name that they lead to; `find` printed name and target, each with a NUL behind.
-fn links(records: &[u8]) -> BTreeMap<String, Vec<String>> {
-    let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let words: Vec<&[u8]> = records.split(|&byte| byte == 0).collect();
-    for pair in words.chunks_exact(2) {
-        let (name, target) = (String::from_utf8_lossy(pair[0]), String::from_utf8_lossy(pair[1]));
-        if let Some(device) = target.rsplit('/').next().filter(|device| !device.is_empty()) {
-            links.entry(device.to_owned()).or_default().push(name.into_owned());
-        }
-    }
-    for names in links.values_mut() {
-        names.sort();
-    }
-    links
 }
