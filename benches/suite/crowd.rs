@@ -151,10 +151,12 @@ impl Crowd {
             format!("{public}\ncommand=\"{recorder}\" {recorded}\n"),
         )?;
         std::fs::write(&way.known_hosts, format!("[127.*]:{PORT} {host}\n"))?;
+        // A home without start files: bash reads ~/.bashrc under sshd, and what the user of this machine does in there
+        // is no work of a node.
         let config = format!(
             "Port {PORT}\nListenAddress 0.0.0.0\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n\
-             MaxStartups 1000\nLogLevel ERROR\n"
+             MaxStartups 1000\nLogLevel ERROR\nSetEnv HOME={folder}\n"
         );
         std::fs::write(folder.join("sshd_config"), config)?;
         run(Command::new("ip").args(["netns", "add", &namespace]))?;

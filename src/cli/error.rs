@@ -210,7 +210,7 @@ impl From<PipelineError> for CommandError {
     fn from(error: PipelineError) -> Self {
         let problem = chain(&error);
         match error {
-            PipelineError::Selector(_) => Self::new(ExitCode::Usage, problem),
+            PipelineError::Selector(_) | PipelineError::NoClaim { .. } => Self::new(ExitCode::Usage, problem),
             PipelineError::Barclamps(errors) => {
                 Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
             }

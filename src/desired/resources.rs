@@ -7,7 +7,7 @@ use crate::barclamp::{BarclampError, ClusterView, CorosyncDeclaration, Declarati
 use crate::cib::Cib;
 use crate::corosync::CorosyncConf;
 use crate::names::NodeName;
-use crate::plan::Note;
+use crate::plan::{Blocked, Note};
 use crate::resource::{CibConfig, CorosyncConfig, LabFencing, LinkCheck, Membership, Resource, ResourceId};
 
 /// corosync's first UDP port; link N uses the Nth after it unless its interface says otherwise (corosync.conf(5)).
@@ -16,12 +16,14 @@ const FIRST_PORT: u16 = 5405;
 const STACK: [&str; 2] = ["corosync.service", "pacemaker.service"];
 
 /// What is wanted of one cluster.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Desired {
     /// Every resource.
     pub resources: Vec<Box<dyn Resource>>,
     /// What a person should know.
     pub notes: Vec<Note>,
+    /// Why nothing is planned for the cluster; empty when it is.
+    pub blocked: Vec<Blocked>,
 }
 
 /// Everything that the barclamps of a cluster want of its nodes.
@@ -57,7 +59,7 @@ pub fn resources(view: &ClusterView, registry: &Registry) -> Result<Desired, Vec
     if formed {
         resources.push(Box::new(membership));
     }
-    Ok(Desired { resources, notes: Vec::new() })
+    Ok(Desired { resources, ..Desired::default() })
 }
 
 fn stack_unit(declaration: &Declaration) -> Option<ResourceId> {
@@ -100,6 +102,18 @@ fn resource(
             Box::new(it)
         }
         Declaration::Sysctl(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Claim(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Filesystem(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::SbdHeader(mut it) => {
             it.requires = after(it.requires);
             Box::new(it)
         }

@@ -16,8 +16,6 @@ use crate::resource::LAB_MARK;
 const FENCE_AGENT: &str = include_str!("../../templates/lab/fence_hactl_lab");
 /// Where it belongs.
 const FENCE_AGENT_PATH: &str = "usr/sbin/fence_hactl_lab";
-/// What the mark says, by which a node of a lab is told from a machine that is needed.
-const MARK: &str = "A node of a lab, made by `hactl lab up`.\n";
 /// Accounts that the lab's key opens.
 const ACCOUNTS: [&str; 3] = ["root", "admin", "operator"];
 
@@ -62,7 +60,11 @@ pub(crate) fn files(
         PersonalFile::of_root("etc/hostname", 0o644, &format!("{name}\n")),
         PersonalFile::of_root("etc/hosts", 0o644, &hosts),
         PersonalFile::of_root("etc/machine-id", 0o444, &machine_id),
-        PersonalFile::of_root(LAB_MARK.trim_start_matches('/'), 0o644, MARK),
+        PersonalFile::of_root(
+            LAB_MARK.trim_start_matches('/'),
+            0o644,
+            "A node of a lab, made by `hactl lab up`.\n",
+        ),
         PersonalFile::of_root(FENCE_AGENT_PATH, 0o755, FENCE_AGENT),
     ];
     let key = read(&lab_paths.identity().with_extension("pub"))?;

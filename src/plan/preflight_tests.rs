@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::facts::{
-    Clock, Digest, FileState, LEDGER_FORMAT, Ledger, Link, NodeOutcome, OsRelease, PackageManager, Space,
+    ClaimLedger, Clock, Digest, FileState, LEDGER_FORMAT, Ledger, Link, NodeOutcome, OsRelease,
+    PackageManager, Space,
 };
 use crate::inventory::{Source, load};
 use crate::plan::{Check, Guard, Risk, StepId};
@@ -61,6 +62,7 @@ fn healthy(node: &str, last: u8) -> NodeFacts {
         }),
         block_devices: Fact::Unknown(unasked()),
         ledger: Fact::Known(Ledger::default()),
+        claims: Fact::Known(ClaimLedger::default()),
         observed: [(conf, Observation::File(None)), (cib, Observation::Text(None))].into(),
     }
 }

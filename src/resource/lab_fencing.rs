@@ -142,6 +142,7 @@ mod tests {
                 package_manager: Fact::Unknown(unknown()),
                 block_devices: Fact::Unknown(unknown()),
                 ledger: Fact::Unknown(unknown()),
+                claims: Fact::Unknown(unknown()),
                 observed: [(mark(), observation)].into(),
             }))
         };

@@ -13,7 +13,12 @@ mod opened;
 mod tree;
 mod wipefs;
 
+#[cfg(test)]
+mod recorded;
+
 pub(super) use assemble::assemble;
 pub(super) use content::ContentProbe;
 pub(super) use lsblk::LsblkProbe;
+#[cfg(test)]
+pub(crate) use recorded::recorded;
 pub(super) use tree::TreeProbe;

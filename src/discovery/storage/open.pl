@@ -23,10 +23,11 @@ sub block {
 sub look {
     my $node = shift;
     my ($busy, $file) = ('');
-    if (!sysopen($file, $node, O_RDONLY | O_NONBLOCK | O_EXCL)) {
-        $busy = "$!";
-        return "fail\t$node\t$!\n" unless $!{EBUSY} && sysopen($file, $node, O_RDONLY | O_NONBLOCK);
-    }
+    # Held exclusively no longer than it takes to see that it can be: somebody may want to mount it now.
+    if (sysopen($file, $node, O_RDONLY | O_NONBLOCK | O_EXCL)) { close $file; }
+    elsif ($!{EBUSY}) { $busy = "$!"; }
+    else { return "fail\t$node\t$!\n"; }
+    sysopen($file, $node, O_RDONLY | O_NONBLOCK) or return "fail\t$node\t$!\n";
     my ($kind, $told) = told($file, $busy);
     close $file;
     return "$kind\t$node\t$told\n";
