@@ -54,6 +54,7 @@ fn node_facts(name: &NodeName, links: Vec<Link>) -> NodeFacts {
         }),
         block_devices: Fact::Known(Vec::new()),
         ledger: Fact::Known(Ledger::default()),
+        claims: Fact::Known(hactl::facts::ClaimLedger::default()),
         observed: BTreeMap::new(),
     }
 }
