@@ -26,6 +26,7 @@ pub mod facts;
 pub mod inventory;
 pub mod lab;
 pub mod names;
+pub mod parallel;
 pub mod pipeline;
 pub mod plan;
 pub mod resource;

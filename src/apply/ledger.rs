@@ -24,13 +24,15 @@ const HOUSEKEEPING_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct LedgerStore {
     ledger: Ledger,
     claims: Fact<ClaimLedger>,
+    /// Whether their folder is known to exist.
+    has_folder: bool,
 }
 
 impl LedgerStore {
     /// The ledgers as discovery read them.
     #[must_use]
     pub fn new(ledger: Ledger, claims: Fact<ClaimLedger>) -> Self {
-        Self { ledger, claims }
+        Self { ledger, claims, has_folder: false }
     }
 
     /// What is recorded.
@@ -56,6 +58,7 @@ impl LedgerStore {
         if next == self.ledger {
             return Ok(());
         }
+        self.make_folder(transport).await?;
         put(transport, LEDGER_PATH, &next).await?;
         self.ledger = next;
         Ok(())
@@ -81,8 +84,17 @@ impl LedgerStore {
         next.format = CLAIM_LEDGER_FORMAT;
         change(&mut next.claims);
         if next != *known {
+            self.make_folder(transport).await?;
             put(transport, CLAIM_LEDGER_PATH, &next).await?;
             self.claims = Fact::Known(next);
+        }
+        Ok(())
+    }
+
+    async fn make_folder(&mut self, transport: &dyn Transport) -> Result<(), StepError> {
+        if !self.has_folder {
+            make_dir(transport, "/var/lib/hactl").await?;
+            self.has_folder = true;
         }
         Ok(())
     }
@@ -134,7 +146,6 @@ impl LedgerStore {
 
 /// Puts a ledger in place, at once and on disk.
 async fn put(transport: &dyn Transport, path: &str, ledger: &impl serde::Serialize) -> Result<(), StepError> {
-    make_dir(transport, "/var/lib/hactl").await?;
     let content = serde_json::to_vec_pretty(ledger)
         .map_err(|error| StepError::failed(format!("{path}: {error}"), "this is a defect of hactl"))?;
     transport

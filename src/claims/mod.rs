@@ -8,6 +8,7 @@ mod across;
 mod claimed;
 mod consent;
 mod findings;
+mod fleet;
 mod help;
 mod identity;
 mod judge;
@@ -22,7 +23,13 @@ mod tests;
 mod uuid;
 mod verdict;
 
+#[cfg(test)]
+mod fixture_tests;
+#[cfg(test)]
+mod properties;
+
 pub use claimed::{ClaimedDevice, Claims};
+pub use fleet::judge_fleet;
 pub use help::claim_help;
 pub use judge::judge;
 pub use recheck::recheck;

@@ -223,9 +223,9 @@ impl From<PipelineError> for CommandError {
                 .advice("wait for it to end, or let hactl wait with --lock-timeout"),
             PipelineError::Log { .. } => Self::new(ExitCode::Usage, problem)
                 .advice("name a file in a folder that exists and can be written (--log)"),
-            PipelineError::Locked(_) | PipelineError::Plan(_) | PipelineError::Timeout(_) => {
-                Self::new(ExitCode::Failed, problem)
-            }
+            PipelineError::Timeout(_) => Self::new(ExitCode::Failed, problem)
+                .advice("run the same command again, with more time if it needs it: it goes on from there"),
+            PipelineError::Locked(_) | PipelineError::Plan(_) => Self::new(ExitCode::Failed, problem),
         }
     }
 }

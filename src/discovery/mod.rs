@@ -46,3 +46,4 @@ pub use report::{
     CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
     report_queries,
 };
+pub use storage::recorded_block_devices;

@@ -60,7 +60,7 @@ pub enum PipelineError {
         purposes: Vec<String>,
     },
     /// The whole run took longer than it may.
-    #[error("the run did not end within {0} s; what was begun can be completed by running it again")]
+    #[error("the run did not end within {0} s (--timeout)")]
     Timeout(u64),
 }
 

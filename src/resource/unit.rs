@@ -183,7 +183,11 @@ impl Unit {
         }
         for verb in verbs {
             let action = Action::Unit { unit: self.unit.clone(), verb: *verb };
-            after = vec![steps.push(&self.node, verb.word(), action, &after)];
+            let step = steps.push(&self.node, verb.word(), action, &after);
+            // Whether it starts at the next boot is nothing that its start has to wait for.
+            if *verb != UnitVerb::Enable {
+                after = vec![step];
+            }
             match verb {
                 UnitVerb::Start | UnitVerb::Restart | UnitVerb::Reload => {
                     steps.proof(Check::UnitActive { unit: self.unit.clone(), active: true });

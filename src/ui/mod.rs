@@ -5,6 +5,7 @@
 
 mod claims;
 mod count;
+mod devices;
 mod diff;
 mod drift;
 mod facts;
@@ -18,6 +19,7 @@ mod verify;
 
 pub use claims::claims_text;
 pub use count::{count, duration, size};
+pub use devices::devices_text;
 pub use diff::{Mark, mark_of, styled_diff};
 pub use drift::drift_text;
 pub use facts::facts_table;

@@ -27,6 +27,9 @@ const NOT_OPENED: &str = "it was not opened: it is empty, or of a kind that hold
 /// Names of kernel devices that are not opened: optical, floppy and memory disks, and the ends of other machines'.
 const NOT_TO_OPEN: &str = "sr*|scd*|fd[0-9]*|ram[0-9]*|zram*|drbd*|nbd*|ublk*";
 
+/// wipefs' name of the old partition table that stands before a GPT.
+const PROTECTIVE: &str = "PMBR";
+
 /// Opens every block device that may hold data.
 pub(in crate::discovery) struct ContentProbe;
 
@@ -178,7 +181,8 @@ fn merge(wiped: Vec<Signature>, probed: Vec<Signature>, own: Vec<Signature>) -> 
             all.push(signature);
         }
     }
-    all.sort();
+    // What protects a partition table from tools that do not know it tells less than the table itself.
+    all.sort_by(|a, b| (a.kind == PROTECTIVE, a).cmp(&(b.kind == PROTECTIVE, b)));
     all.dedup();
     all
 }

@@ -13,7 +13,10 @@ mod opened;
 mod tree;
 mod wipefs;
 
+mod recorded;
+
 pub(super) use assemble::assemble;
 pub(super) use content::ContentProbe;
 pub(super) use lsblk::LsblkProbe;
+pub use recorded::recorded_block_devices;
 pub(super) use tree::TreeProbe;

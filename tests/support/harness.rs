@@ -2,19 +2,33 @@
 //! unlike libtest, can tell while it runs that tests cannot run here: they are listed and counted as ignored, and the
 //! reason stands in one line.
 
+// Shared by several test programs, each of which uses a part.
+#![allow(dead_code)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use hactl::lab::{Backend, check_prerequisites};
+/// A test: its name, what it does, and why it cannot run here, if so.
+pub(crate) struct Test {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(),
+    pub(crate) missing: Option<String>,
+}
 
-/// The variable that asks for the tests in virtual machines when it is `1`.
-const ASKED: &str = "HACTL_TEST_VM";
-
-/// A test: its name and what it does.
-pub(crate) type Test = (&'static str, fn());
+/// A test that needs programs: each is named with the Debian package that has it.
+pub(crate) fn with_tools(name: &'static str, tools: &[(&str, &str)], run: fn()) -> Test {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let there = |tool: &str| path.split(':').any(|folder| std::path::Path::new(folder).join(tool).is_file());
+    let missing: Vec<String> = tools
+        .iter()
+        .filter(|(tool, _)| !there(tool))
+        .map(|(tool, package)| format!("{tool} is not installed (apt-get install {package})"))
+        .collect();
+    Test { name, run, missing: (!missing.is_empty()).then(|| missing.join("; ")) }
+}
 
 /// libtest's exit status when a test failed.
 const FAILED: u8 = 101;
@@ -60,41 +74,25 @@ impl Arguments {
     }
 }
 
-/// Lists or runs tests in a lab of containers, as the command line says.
+/// Lists or runs tests, as the command line says.
 pub(crate) fn run_tests(tests: &[Test]) -> ExitCode {
-    list_or_run(tests, missing(Backend::Container))
-}
-
-/// Lists or runs tests in a lab of virtual machines, where they were asked for: they take minutes of all processors.
-pub(crate) fn run_vm_tests(tests: &[Test]) -> ExitCode {
-    let asked = std::env::var_os(ASKED).is_some_and(|value| value == "1");
-    let not_asked = (!asked).then(|| format!("they take long; `make test-vm` (or {ASKED}=1) runs them"));
-    list_or_run(tests, not_asked.or_else(|| missing(Backend::Vm)))
-}
-
-/// What keeps tests from running here.
-fn missing(backend: Backend) -> Option<String> {
-    check_prerequisites(backend).err().map(|error| error.to_string().replace('\n', "; "))
-}
-
-fn list_or_run(tests: &[Test], missing: Option<String>) -> ExitCode {
     let arguments = Arguments::read();
-    let selected: Vec<&Test> = tests.iter().filter(|(name, _)| arguments.selects(name)).collect();
+    let selected: Vec<&Test> = tests.iter().filter(|test| arguments.selects(test.name)).collect();
     if arguments.list {
         // What is listed with --ignored is what a runner takes for ignored.
-        for (name, _) in selected.iter().filter(|_| !arguments.ignored || missing.is_some()) {
-            println!("{name}: test");
+        for test in selected.iter().filter(|test| !arguments.ignored || test.missing.is_some()) {
+            println!("{}: test", test.name);
         }
         return ExitCode::SUCCESS;
     }
-    if let Some(reason) = missing {
-        println!("SKIPPED: {} tests in the lab: {reason}", selected.len());
-        println!("\ntest result: ok. 0 passed; 0 failed; {} ignored", selected.len());
-        return ExitCode::SUCCESS;
+    let (skipped, runnable): (Vec<&Test>, Vec<&Test>) =
+        selected.into_iter().partition(|test| test.missing.is_some());
+    for test in &skipped {
+        println!("SKIPPED: {}: {}", test.name, test.missing.as_deref().unwrap_or_default());
     }
-    let failed = run(&selected, arguments.threads);
-    let (verdict, passed) = (if failed.is_empty() { "ok" } else { "FAILED" }, selected.len() - failed.len());
-    println!("\ntest result: {verdict}. {passed} passed; {} failed; 0 ignored", failed.len());
+    let failed = if runnable.is_empty() { Vec::new() } else { run(&runnable, arguments.threads) };
+    let (verdict, passed) = (if failed.is_empty() { "ok" } else { "FAILED" }, runnable.len() - failed.len());
+    println!("\ntest result: {verdict}. {passed} passed; {} failed; {} ignored", failed.len(), skipped.len());
     for name in &failed {
         println!("    failed: {name}");
     }
@@ -111,10 +109,10 @@ fn run(tests: &[&Test], threads: Option<usize>) -> Vec<&'static str> {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((name, test)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(Test { name, run, .. }) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let began = Instant::now();
                     // A test shares nothing with another that a panic could leave half done.
-                    let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
+                    let passed = catch_unwind(AssertUnwindSafe(run)).is_ok();
                     let verdict = if passed { "ok" } else { "FAILED" };
                     println!("test {name} ... {verdict} ({:.1} s)", began.elapsed().as_secs_f64());
                     if !passed {
