@@ -88,8 +88,16 @@ fn device_row(table: &mut Columns, name: &NodeName, device: &BlockDevice) {
         cell(&device.device_type, Tone::Plain),
         cell(size(device.size_bytes), Tone::Plain),
         cell(holds.join(", "), Tone::Plain),
-        cell(device.links.first().map_or("", String::as_str), Tone::Plain),
+        cell(stable_name(&device.links), Tone::Plain),
     ]);
+}
+
+/// A link that follows the device, or where it is plugged in; not one that follows the order in which devices were found
+/// (by-diskseq) or what is written on them (by-uuid).
+fn stable_name(links: &[String]) -> &str {
+    let below = |dir: &&str| links.iter().find(|link| link.starts_with(dir));
+    let kinds = ["/dev/disk/by-id/", "/dev/disk/by-path/", "/dev/mapper/"];
+    kinds.iter().find_map(below).map_or("", String::as_str)
 }
 
 fn unknowns(node: &NodeFacts) -> impl Iterator<Item = String> {
@@ -110,4 +118,19 @@ fn unknowns(node: &NodeFacts) -> impl Iterator<Item = String> {
     ]
     .into_iter()
     .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stable_name_is_not_one_that_follows_the_order_of_devices() {
+        let links =
+            ["/dev/disk/by-diskseq/2", "/dev/disk/by-id/virtio-alpha-data1", "/dev/disk/by-path/pci-0"]
+                .map(str::to_owned);
+        assert_eq!(stable_name(&links), "/dev/disk/by-id/virtio-alpha-data1");
+        assert_eq!(stable_name(&links[2..]), "/dev/disk/by-path/pci-0");
+        assert_eq!(stable_name(&links[..1]), "");
+    }
 }

@@ -137,9 +137,11 @@ fn fencing_of_the_lab(setting: &mut Setting) {
         "what to do: ",
     ];
     setting.refused("fencing of the lab for another machine", &setting.apply(), BLOCKED, &says);
-    let ssh =
-        "    resources:\n      by-ssh: { primitive: \"stonith:ssh\", params: { hostlist: beta } }\n";
-    let says = ["fence agent `fence_hactl_lab`, `ssh` cannot be relied on outside the built-in lab", "no nodes of a lab: beta"];
+    let ssh = "    resources:\n      by-ssh: { primitive: \"stonith:ssh\", params: { hostlist: beta } }\n";
+    let says = [
+        "fence agent `fence_hactl_lab`, `ssh` cannot be relied on outside the built-in lab",
+        "no nodes of a lab: beta",
+    ];
     setting.refused("fencing by SSH", &setting.apply().more(ssh), BLOCKED, &says);
     setting.lab.on("beta", "mv /root/hactl-lab /etc/hactl-lab");
 }
