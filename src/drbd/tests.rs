@@ -343,7 +343,8 @@ proptest! {
     fn what_is_written_is_read_again(entries in prop::collection::vec(entry(), 0..6)) {
         let written = DrbdConf::from_entries(entries);
         let text = written.to_string();
-        prop_assert_eq!(DrbdConf::parse(&text).as_ref(), Ok(&written), "{}", text);
+        let read = DrbdConf::parse(&text);
+        prop_assert_eq!(read.as_ref(), Ok(&written), "{}", text);
     }
 
     #[test]
@@ -356,7 +357,8 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "[a-z{};\"#\\\\ \n]{0,60}|\\PC{0,40}") {
         if let Ok(read) = DrbdConf::parse(&text) {
-            prop_assert_eq!(DrbdConf::parse(&read.to_string()).as_ref(), Ok(&read));
+            let again = DrbdConf::parse(&read.to_string());
+            prop_assert_eq!(again.as_ref(), Ok(&read));
             let _ = (read.resources(), read.common(), read.modernised(Generation::V9));
         }
     }
