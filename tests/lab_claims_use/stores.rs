@@ -84,9 +84,10 @@ impl Stores {
         self.lab.on(node, &format!("d={}; {shell}", Self::link(node, disk)))
     }
 
-    /// What is on every disk, byte for byte.
+    /// What is on every disk, byte for byte; a mounted one is the kernel's to write to.
     pub(crate) fn digests(&self) -> Vec<String> {
-        let sum = |node, disk| self.on_disk(node, disk, "sha256sum <$d");
+        let sum =
+            |node, disk| self.on_disk(node, disk, "findmnt --source $(readlink -f $d) || sha256sum <$d");
         NODES.iter().flat_map(|node| ["data", "extra"].map(|disk| sum(node, disk))).collect()
     }
 
