@@ -126,9 +126,28 @@ impl Disk {
         Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Makes it read-only for as long as the result lives: the flag stays with the loop device, whoever has it next.
+    pub(crate) fn read_only(&self) -> ReadOnly<'_> {
+        self.run(&["blockdev", "--setro"]);
+        ReadOnly(self)
+    }
+
     /// Everything written to the device is in its file, and what is cached is forgotten.
     pub(crate) fn flush(&self) {
         self.run(&["blockdev", "--flushbufs"]);
+    }
+}
+
+/// A disk that is read-only.
+pub(crate) struct ReadOnly<'a>(&'a Disk);
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        // A failure here must not hide that of the test.
+        let ran = Command::new("blockdev").arg("--setrw").arg(&self.0.device).status();
+        if !ran.is_ok_and(|status| status.success()) {
+            eprintln!("{} stayed read-only", self.0.device.display());
+        }
     }
 }
 

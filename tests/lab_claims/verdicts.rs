@@ -39,6 +39,7 @@ pub(crate) fn every_device_has_its_verdict() {
     let disks: BTreeMap<(&str, &str), Disk> =
         DISKS.iter().map(|&(node, name, _)| ((node, name), Disk::of(&lab, node, name))).collect();
     fill(&lab, &disks);
+    let _read_only = disks[&("beta", "readonly")].read_only();
     let before: BTreeMap<_, String> = disks.iter().map(|(key, disk)| (*key, disk.digest())).collect();
     lab.say(&format!("{} disks are filled", disks.len()));
 
@@ -63,7 +64,6 @@ pub(crate) fn every_device_has_its_verdict() {
         check(&discovered, "alpha", name, &disks[&("alpha", name)]);
     }
     lab.say("a device without its node is unknown, and the others are as before");
-    disks[&("beta", "readonly")].run(&["blockdev", "--setrw"]);
 }
 
 /// Puts on each what its name says.
@@ -113,7 +113,6 @@ fn fill(lab: &TestLab, disks: &BTreeMap<(&str, &str), Disk>) {
             database.join(" ")
         ),
     );
-    on("beta", "readonly").run(&["blockdev", "--setro"]);
     lab.say("rest");
     // As QEMU does: open for writing, without O_EXCL.
     let guest = on("beta", "guest").device.display().to_string();

@@ -92,10 +92,10 @@ impl Stores {
     #[track_caller]
     pub(crate) fn refused(&self) -> Ran {
         let before = self.digests();
-        let plan = self.lab.hactl("plan", &[]).expect(5);
-        self.lab.hactl("apply", &["--yes"]).expect(5);
+        self.lab.hactl("plan", &[]).expect(5);
+        let apply = self.lab.hactl("apply", &["--yes"]).expect(5);
         assert_eq!(self.digests(), before, "a refusal writes nothing");
-        plan
+        apply
     }
 
     /// Applies; then there is nothing more to do, and the file systems are mounted.

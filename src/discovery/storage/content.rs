@@ -14,8 +14,8 @@ use crate::discovery::script::quote;
 use crate::facts::{DeviceContent, DeviceUser, Fact, Signature};
 
 const NAME: &str = "block device contents";
-const PERL: &str = include_str!("open.pl");
-const PYTHON: &str = include_str!("open.py");
+pub(super) const PERL: &str = include_str!("open.pl");
+pub(super) const PYTHON: &str = include_str!("open.py");
 /// Time limits of the three parts in seconds: together less than a script may take.
 const OPEN_LIMIT_S: u32 = 16;
 const WIPEFS_LIMIT_S: u32 = 10;

@@ -10,10 +10,12 @@ mod content;
 mod lsblk;
 mod magic;
 mod opened;
+mod recorded;
 mod tree;
 mod wipefs;
 
-mod recorded;
+#[cfg(test)]
+mod open_tests;
 
 pub(super) use assemble::assemble;
 pub(super) use content::ContentProbe;

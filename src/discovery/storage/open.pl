@@ -69,7 +69,9 @@ sub scan {
             return "blind\tprocess $pid: $!\n" unless $!{ENOENT} || $!{ESRCH};
         } else {
             while (my $fd = readdir $open) {
+                next if $fd =~ /^\./;
                 my $path = readlink("/proc/$pid/fd/$fd");
+                return "blind\tprocess $pid: $!\n" unless defined $path || $!{ENOENT} || $!{ESRCH};
                 next unless defined $path && $path =~ m{^/};
                 return "blind\tmore than $open_files_limit files are open\n" if ++$files > $open_files_limit;
                 next if grep { index($path, "$_/") == 0 } keys %remote;

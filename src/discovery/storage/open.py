@@ -82,8 +82,10 @@ def scan():
         for fd in names:
             try:
                 path = os.readlink("/proc/%s/fd/%s" % (pid, fd))
-            except OSError:
-                continue
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ESRCH):
+                    continue
+                return "blind\tprocess %s: %s\n" % (pid, error.strerror)
             if not path.startswith("/"):
                 continue
             files += 1

@@ -64,14 +64,16 @@ impl Probe for TreeProbe {
     }
 
     fn command(&self) -> String {
-        // What does not exist is no failure: a pattern that matches nothing, `/dev/disk` without udev, a dead link.
+        // What does not exist is no failure: a pattern that matches nothing, a dead link. A node may be mounted over a
+        // plain file (in a container): only stat tells what it is, and that is on another file system.
+        let pruned = PRUNED.map(|folder| format!("-path /dev/{folder}")).join(" -o ");
         format!(
             "cd {NAME} || exit\n\
              grep -s . */dev */*/dev /dev/null\n\
              printf '\\0'\n\
              printf '%s\\n' */holders/* */*/holders/* */slaves/* */device\n\
              printf '\\0'\n\
-             within {LIMIT_S} find /dev /dev/disk /dev/mapper -xdev \\( {PRUNED} \\) -prune -o \\( -type b -o -type l \\) \
+             within {LIMIT_S} find /dev \\( {pruned} \\) -prune -o ! -type d ! -type c \
              -exec stat -L -c '%t:%T|%F|%n' {{}} + 2>/dev/null\n\
              printf '\\0'\n\
              cat /proc/self/mountinfo || exit {NO_MOUNTS}\n\
