@@ -191,6 +191,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_quoted_text_is_one_line() {
+        assert_eq!(quoted("a\n\tb \n"), "`a  b `");
+    }
+
+    #[test]
     fn plain_scalars_follow_the_core_schema() {
         for (text, expected) in [
             ("", Plain::Null),
