@@ -1,0 +1,15 @@
+#![doc = "placeholder"]
+pub mod activity_log;
+pub mod bitmap;
+pub mod config;
+pub mod generation;
+pub mod handshake;
+pub mod ids;
+pub mod locks;
+pub mod metadata;
+pub mod promotion;
+pub mod quorum;
+pub mod split_brain;
+pub mod state;
+pub mod time;
+pub mod wire;
