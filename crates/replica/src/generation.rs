@@ -81,15 +81,11 @@ impl Generations {
     }
 
     /// Begins a new generation that the `absent` peers do not follow: their slots take the old one unless they count
-    /// from an earlier one already. `overwrite` names those whose slot takes it in any case.
-    pub fn begin(&mut self, new: Generation, absent: &[NodeId], overwrite: &[NodeId]) {
+    /// from an earlier one already.
+    pub fn begin(&mut self, new: Generation, absent: &[NodeId]) {
         let old = std::mem::replace(&mut self.current, new);
         for peer in absent {
-            let slot = self.slot(*peer);
-            if slot.is_some() && overwrite.contains(peer) {
-                self.remember(slot);
-            }
-            if !slot.is_some() || overwrite.contains(peer) {
+            if !self.slot(*peer).is_some() {
                 self.bitmap.insert(*peer, old);
             }
         }
@@ -153,8 +149,8 @@ mod tests {
     #[test]
     fn a_new_generation_keeps_the_oldest_base_of_an_absent_peer() {
         let mut mine = Generations { current: Generation(0x10), ..Generations::default() };
-        mine.begin(Generation(0x20), &[peer()], &[]);
-        mine.begin(Generation(0x30), &[peer()], &[]);
+        mine.begin(Generation(0x20), &[peer()]);
+        mine.begin(Generation(0x30), &[peer()]);
         assert_eq!((mine.current, mine.slot(peer())), (Generation(0x30), Generation(0x10)));
         assert_eq!(mine.history, vec![Generation(0x20), Generation(0x10)]);
         mine.peer_has_all(peer());
@@ -163,19 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_may_have_taken_over_counts_from_the_last_generation() {
-        let mut mine = Generations { current: Generation(0x10), ..Generations::default() };
-        mine.begin(Generation(0x20), &[peer()], &[]);
-        mine.begin(Generation(0x30), &[peer()], &[peer()]);
-        assert_eq!(mine.slot(peer()), Generation(0x20));
-        assert!(mine.knows(Generation(0x10)));
-    }
-
-    #[test]
     fn the_history_is_bounded_and_newest_first() {
         let mut mine = Generations { current: Generation(0x1000), ..Generations::default() };
         for step in 0..100 {
-            mine.begin(Generation(0x2000 + step * 2), &[], &[]);
+            mine.begin(Generation(0x2000 + step * 2), &[]);
         }
         assert_eq!(mine.history.len(), HISTORY_LEN);
         assert_eq!(mine.history[0], Generation(0x2000 + 98 * 2));

@@ -367,13 +367,15 @@ messages! {
     },
     /// The target has every block.
     19 Data SyncFinished {},
-    /// The source agrees: this is what the target holds from now on.
+    /// The source agrees: these are the generations of what the target holds.
     20 Data SyncCommit {
         /// What.
         generations: Generations,
     },
-    /// The target has recorded it.
+    /// The target has recorded it, its data still counting as Inconsistent.
     21 Data SyncCommitted {},
+    /// The source has recorded that the target has everything: its data is UpToDate now.
+    36 Data SyncDone {},
     /// A new generation began at the sender; record it before anything else, and say so.
     22 Data NewGeneration {
         /// What the sender has now.
