@@ -132,15 +132,14 @@ impl Replica {
             state.unacknowledged.clear();
             state.replication = ReplicationState::Off;
         }
-        if self.role == Role::Primary && unstable {
-            self.begin_generation();
-        }
+        // It may have lost what was answered on its word; that must not go unnoticed even if nothing more is written.
+        self.change_is_due |= unstable;
     }
 
     /// With fencing, a Primary that loses a peer with a disk has it fenced.
     pub(super) fn fence_lost_peer(&mut self, peer: NodeId) {
         let diskless = self.peers.get(&peer).is_none_or(|peer| peer.diskless);
-        let outdated = self.disk.superblock.peers.get(&peer).is_some_and(|flags| flags.outdated);
+        let outdated = self.is_out_of_the_way(peer);
         if self.role != Role::Primary || diskless || outdated || self.config.fencing == Fencing::DontCare {
             return;
         }

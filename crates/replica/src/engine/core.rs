@@ -59,6 +59,8 @@ pub struct Replica {
     pub(super) held: BTreeSet<u64>,
     pub(super) epochs: Epochs,
     pub(super) change: Change,
+    /// A generation is to begin as soon as anything may be answered, without waiting for a write.
+    pub(super) change_is_due: bool,
     pub(super) quorum: bool,
     pub(super) suspended: bool,
     /// Peers whose fencing I/O waits for.
@@ -101,6 +103,7 @@ impl Replica {
             held: BTreeSet::new(),
             epochs: Epochs::new(),
             change: Change::Idle,
+            change_is_due: false,
             quorum,
             suspended: false,
             fencing: BTreeSet::new(),
@@ -130,7 +133,14 @@ impl Replica {
             Input::HandlerDone { handler, exit_code } => self.handler_done(handler, exit_code),
             Input::Timeout => {}
         }
-        self.progress();
+        // One thing may make another possible: until nothing more comes of it.
+        loop {
+            let before = self.outputs.len();
+            self.progress();
+            if self.outputs.len() == before {
+                return;
+            }
+        }
     }
 
     /// The next thing to do, if any.

@@ -51,6 +51,10 @@ impl Epoch {
             waiters: Vec::new(),
         }
     }
+
+    fn is_stable(&self) -> bool {
+        self.closed && self.open == 0 && self.flushed && self.waiting.is_empty()
+    }
 }
 
 /// The epochs that are not stable yet; the last one is open.

@@ -138,6 +138,9 @@ impl Replica {
 
     /// Tells the peer with the data to begin one, once there is one.
     pub(super) fn continue_change(&mut self) {
+        if self.change_is_due && (self.role != Role::Primary || self.may_answer()) {
+            self.change_is_due = false;
+        }
         if self.change != Change::AtPeer(None) {
             return;
         }

@@ -3,7 +3,7 @@
 use super::core::Replica;
 use super::disk::After;
 use super::generation_change::Change;
-use crate::config::{Fencing, OnNoQuorum};
+use crate::config::OnNoQuorum;
 use crate::ids::NodeId;
 use crate::io::{Event, Handler, Output};
 use crate::quorum::{QuorumView, has_quorum};
@@ -23,9 +23,7 @@ impl Replica {
         let here = |peer: &&super::peer::Peer| peer.is_settled();
         let with_disk = || self.peers.values().filter(|peer| !peer.diskless);
         let without = || self.peers.values().filter(|peer| peer.diskless);
-        let outdated = |peer: &&super::peer::Peer| {
-            !peer.is_settled() && self.disk.superblock.peers.get(&peer.id).is_some_and(|flags| flags.outdated)
-        };
+        let outdated = |peer: &&super::peer::Peer| !peer.is_settled() && self.is_out_of_the_way(peer.id);
         let (me_with, me_without) = if self.config.diskless { (0, 1) } else { (1, 0) };
         let view = QuorumView {
             diskful: with_disk().count() + me_with,
@@ -84,10 +82,14 @@ impl Replica {
         let back = self.peers.get(&peer).is_some_and(|peer| peer.is_settled());
         match exit_code {
             fence_code::INCONSISTENT | fence_code::OUTDATED | fence_code::STONITHED if !back => {
-                if let Some(flags) = self.disk.superblock.peers.get_mut(&peer) {
+                if exit_code == fence_code::STONITHED {
+                    if let Some(state) = self.peers.get_mut(&peer) {
+                        state.fenced = true;
+                    }
+                } else if let Some(flags) = self.disk.superblock.peers.get_mut(&peer) {
                     flags.outdated = true;
+                    self.persist(After::Nothing);
                 }
-                self.persist(After::Nothing);
                 self.fencing.remove(&peer);
                 self.update_quorum();
             }
@@ -105,9 +107,9 @@ impl Replica {
         self.promotion_fenced(peer);
     }
 
-    /// Whether a peer may be at work without us.
-    pub(super) fn is_fenced(&self, peer: NodeId) -> bool {
-        self.config.fencing == Fencing::DontCare
-            || self.disk.superblock.peers.get(&peer).is_some_and(|flags| flags.outdated)
+    /// Whether a peer that is not connected is known to be outdated or fenced.
+    pub(super) fn is_out_of_the_way(&self, peer: NodeId) -> bool {
+        let outdated = self.disk.superblock.peers.get(&peer).is_some_and(|flags| flags.outdated);
+        outdated || self.peers.get(&peer).is_some_and(|peer| peer.fenced)
     }
 }

@@ -154,7 +154,10 @@ impl Replica {
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_settled()) else { return };
         if now_here.disk.has_data() != told.disk.has_data() {
             peer.negotiation = Negotiation::Wanted;
-        } else if now_here.role != told.role || now_here.disk != told.disk {
+            return;
+        }
+        peer.fenced = false;
+        if now_here.role != told.role || now_here.disk != told.disk {
             self.send(from, Message::State { report: Box::new(now_here) });
         }
         self.fencing.remove(&from);

@@ -43,10 +43,12 @@ pub(super) struct Peer {
     pub(super) known: Option<Box<PeerReport>>,
     /// It was Primary when the connection was lost.
     pub(super) lost_as_primary: bool,
+    /// Its power was cut for us. Not recorded: once we were down ourselves, it may have come back without us.
+    pub(super) fenced: bool,
     pub(super) discard_my_data: bool,
     pub(super) incoming: Incoming,
     pub(super) target: Option<SyncTarget>,
-    /// Generation of the source whose copy goes on.
+    /// Resynchronisation requests of the peer.
     pub(super) serves: BTreeMap<u64, Serve>,
     pub(super) verify: Option<Verify>,
     /// Verification requests of the peer.
@@ -85,6 +87,7 @@ impl Peer {
             disk: DiskState::DUnknown,
             known: None,
             lost_as_primary: false,
+            fenced: false,
             discard_my_data: false,
             incoming: Incoming::default(),
             target: None,

@@ -39,6 +39,8 @@ pub(super) struct Promotion {
     force: bool,
     wall_clock: u64,
     stage: Stage,
+    /// It makes a blank disk count: peers that are connected have to hear of it.
+    makes_data: bool,
 }
 
 impl Promotion {
@@ -67,7 +69,7 @@ impl Replica {
             in_handshake: peer.is_connected() && (!peer.is_settled() || changing(peer.replication)),
             role: peer.role,
             disk: peer.disk,
-            outdated: self.is_fenced(peer.id),
+            outdated: self.is_out_of_the_way(peer.id),
         });
         PromotionView {
             disk: self.disk.state,
@@ -98,13 +100,20 @@ impl Replica {
         let id = self.next_write;
         match may_promote(&self.promotion_view(force)) {
             Err(PromotionError::PeerNotFenced(peer)) => {
-                self.promotion = Some(Promotion { id, request, force, wall_clock, stage: Stage::Fencing });
+                self.promotion = Some(Promotion {
+                    id,
+                    request,
+                    force,
+                    wall_clock,
+                    stage: Stage::Fencing,
+                    makes_data: false,
+                });
                 self.run_fence_handler(peer);
             }
             Err(error) => return Some(Err(error.into())),
             Ok(()) => {
                 let stage = self.ask_peers(id);
-                self.promotion = Some(Promotion { id, request, force, wall_clock, stage });
+                self.promotion = Some(Promotion { id, request, force, wall_clock, stage, makes_data: false });
             }
         }
         None
@@ -274,6 +283,9 @@ impl Replica {
         }
         self.disk.superblock.primary = true;
         self.disk.superblock.primary_since = wall_clock;
+        if let Some(promotion) = self.promotion.as_mut() {
+            promotion.makes_data = own_generation;
+        }
         self.set_stage(Stage::Recording);
         self.persist(After::Promoted);
     }
@@ -295,6 +307,9 @@ impl Replica {
             self.generation_recorded();
         } else {
             self.report_state();
+        }
+        if promotion.makes_data {
+            self.renegotiate_all();
         }
         let lost: Vec<NodeId> =
             self.peers.values().filter(|peer| !peer.is_connected()).map(|peer| peer.id).collect();

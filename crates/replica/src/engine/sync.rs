@@ -26,8 +26,12 @@ const FLUSH_BLOCKS: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The source prepares, or the handler runs, or the superblock is on its way.
+    /// The source prepares.
     Preparing,
+    /// The handler has its say.
+    Handler,
+    /// The superblock is on its way.
+    Recording,
     /// The source's bitmap is awaited.
     Bitmap,
     /// Blocks are asked for.
@@ -88,6 +92,7 @@ impl Replica {
         match self.target(from) {
             Some(target) if target.phase == Phase::Preparing => {
                 target.base = base;
+                target.phase = Phase::Handler;
                 self.outputs.push_back(Output::Handler(Handler::BeforeResyncTarget(from)));
             }
             _ => self.protocol_error(from, "a synchronisation that was not agreed"),
@@ -115,11 +120,12 @@ impl Replica {
         if !self.is_session(from, session) {
             return;
         }
+        let Some(target) = self.target(from).filter(|target| target.phase == Phase::Recording) else {
+            return;
+        };
+        target.phase = Phase::Bitmap;
         self.report_state();
         self.send_bitmap(from);
-        if let Some(target) = self.target(from) {
-            target.phase = Phase::Bitmap;
-        }
     }
 
     /// The source's bitmap is here whole, and merged with ours.
@@ -200,7 +206,9 @@ impl Replica {
             target.phase = Phase::Finishing;
             self.send(from, Message::SyncFinished {});
         } else if at_end {
+            // Marked meanwhile: once more from the start.
             target.cursor = 0;
+            self.pump_sync(from);
         }
     }
 
