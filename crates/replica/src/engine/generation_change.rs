@@ -9,7 +9,7 @@ use super::core::Replica;
 use super::disk::After;
 use crate::generation::{Generation, Generations};
 use crate::ids::NodeId;
-use crate::io::Event;
+use crate::io::{ClientError, Event};
 use crate::state::{DiskState, Role};
 use crate::wire::Message;
 
@@ -136,12 +136,23 @@ impl Replica {
         self.change = if self.role == Role::Primary { Change::AtPeer(None) } else { Change::Idle };
     }
 
+    /// A disk that came back was negotiated: whatever the peer should have begun is settled with it. When this disk is
+    /// the source after all, what only the peer has is not answered any more.
+    pub(super) fn change_after_reattach(&mut self, as_source: bool) {
+        if matches!(self.change, Change::AtPeer(_)) {
+            if as_source {
+                self.fail_unanswered(ClientError::Io);
+            }
+            self.change = Change::Idle;
+        }
+    }
+
     /// Tells the peer with the data to begin one, once there is one.
     pub(super) fn continue_change(&mut self) {
         if self.change_is_due && (self.role != Role::Primary || self.may_answer()) {
             self.change_is_due = false;
         }
-        if self.change != Change::AtPeer(None) {
+        if self.change != Change::AtPeer(None) || self.disk.is_attached() {
             return;
         }
         let holds = |peer: &&super::peer::Peer| {

@@ -77,6 +77,7 @@ impl SyncTarget {
 
 impl Replica {
     pub(super) fn become_target(&mut self, from: NodeId) {
+        self.change_after_reattach(false);
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.target = Some(SyncTarget::new());
         }

@@ -40,6 +40,7 @@ impl Replica {
     /// This node's data goes to the peer. After a split brain both bitmaps count from the same base, and the target
     /// takes that base as its generation, so that an interruption does not look like a split brain again.
     pub(super) fn become_source(&mut self, to: NodeId, extent: Extent, after_split_brain: bool) {
+        self.change_after_reattach(true);
         if self.disk.state.is_whole() {
             self.set_disk_state(DiskState::UpToDate);
         }
