@@ -1,11 +1,12 @@
 # Thin: every target calls cargo, hactl or a script that can be run by hand as well.
 CARGO ?= cargo
 
-.PHONY: help build release test lint demo bench clean
+.PHONY: help build release test test-vm lint demo bench clean
 
 help:
 	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
 	@echo "make test   all tests that can run here; what cannot is named and counted as skipped"
+	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; some minutes)"
 	@echo "make lint   formatting, clippy, licences and bans, documentation, lengths"
 	@echo "make bench  measurements, as ratios within one run"
 	@echo "make build  the debug executable; make release: the optimised one"
@@ -18,6 +19,9 @@ release:
 
 test:
 	scripts/test.sh
+
+test-vm:
+	scripts/test-vm.sh
 
 lint:
 	scripts/lint.sh

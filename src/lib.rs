@@ -16,6 +16,7 @@
 pub mod apply;
 pub mod barclamp;
 pub mod cib;
+pub mod claims;
 pub mod cli;
 pub mod corosync;
 pub mod desired;
@@ -25,6 +26,7 @@ pub mod facts;
 pub mod inventory;
 pub mod lab;
 pub mod names;
+pub mod parallel;
 pub mod pipeline;
 pub mod plan;
 pub mod resource;

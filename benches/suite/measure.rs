@@ -51,15 +51,23 @@ impl fmt::Display for Samples {
 /// One side of a comparison: does its work once and says how long that took.
 pub(crate) type Side<'a> = Box<dyn FnMut() -> Result<Duration> + 'a>;
 
-/// Lets the sides take turns: one unmeasured round, then `rounds` measured ones, every other one in reverse order.
+/// Lets the sides take turns: one unmeasured round, then `rounds` measured ones.
 ///
 /// # Errors
 /// A side fails.
 pub(crate) fn alternate(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Samples>> {
-    let mut samples = vec![Samples::default(); sides.len()];
     for side in sides.iter_mut() {
         side()?;
     }
+    alternate_cold(rounds, sides)
+}
+
+/// Lets the sides take turns, every other round in reverse order, all of them measured.
+///
+/// # Errors
+/// A side fails.
+pub(crate) fn alternate_cold(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Samples>> {
+    let mut samples = vec![Samples::default(); sides.len()];
     for round in 0..rounds {
         let mut turns: Vec<usize> = (0..sides.len()).collect();
         if round % 2 == 1 {

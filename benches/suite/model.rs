@@ -10,7 +10,7 @@ use hactl::facts::{
 };
 use hactl::inventory::Inventory;
 use hactl::names::NodeName;
-use hactl::plan::{Action, Plan, UnitVerb};
+use hactl::plan::{Action, Check, Plan, UnitVerb};
 use hactl::resource::Resource;
 
 /// Free bytes and inodes on the nodes.
@@ -54,6 +54,7 @@ fn node_facts(name: &NodeName, links: Vec<Link>) -> NodeFacts {
         }),
         block_devices: Fact::Known(Vec::new()),
         ledger: Fact::Known(Ledger::default()),
+        claims: Fact::Known(hactl::facts::ClaimLedger::default()),
         observed: BTreeMap::new(),
     }
 }
@@ -120,6 +121,30 @@ pub(crate) fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Invent
                     }
                 }
             }
+            Action::Wait { until: Check::Membership { nodes }, .. } => {
+                let conf = Query::File { path: "/etc/corosync/corosync.conf".into(), text: true };
+                let Some(Observation::File(Some(FileState { text: Some(conf), .. }))) = observed.get(&conf)
+                else {
+                    bail!("{} waits for members without a corosync.conf", step.node);
+                };
+                let text = quorum(nodes, conf);
+                for node in nodes {
+                    if let Some(NodeOutcome::Answered(mate)) = facts.nodes.get_mut(node) {
+                        let query = Query::Cluster(ClusterQuery::Quorum);
+                        mate.observed.insert(query, Observation::Text(Some(text.clone())));
+                    }
+                }
+            }
+            Action::Wait { until: Check::Online { nodes }, .. } => {
+                let resources = inventory
+                    .clusters
+                    .values()
+                    .find(|cluster| cluster.nodes.contains_key(&step.node))
+                    .into_iter()
+                    .flat_map(|cluster| cluster.resources.keys().map(ToString::to_string));
+                let status = status(nodes, resources);
+                observed.insert(Query::Cluster(ClusterQuery::Status), Observation::Text(Some(status)));
+            }
             Action::CheckLinks { .. } | Action::Wait { .. } => {}
             other => bail!("the model of a node does not know how to {other}"),
         }
@@ -167,6 +192,57 @@ fn change(observed: &mut BTreeMap<Query, Observation>, unit: &str, verb: UnitVer
         UnitVerb::Stop => "inactive".clone_into(&mut state.active_state),
         UnitVerb::Unmask => {}
     }
+}
+
+/// Members with quorum, as `corosync-quorumtool -s` prints them.
+fn quorum(nodes: &[NodeName], conf: &str) -> String {
+    let flags: String = [("wait_for_all: 1", " WaitForAll"), ("auto_tie_breaker: 1", " AutoTieBreaker")]
+        .into_iter()
+        .filter(|(line, _)| conf.lines().any(|it| it.trim() == *line))
+        .map(|(_, flag)| flag)
+        .collect();
+    let mut text = format!(
+        "Quorum information\n------------------\nNodes:            {0}\nQuorate:          Yes\n\n\
+         Votequorum information\n----------------------\nExpected votes:   {0}\nTotal votes:      {0}\nFlags:            Quorate{flags}\n\n\
+         Membership information\n----------------------\n    Nodeid      Votes Name\n",
+        nodes.len()
+    );
+    for (id, node) in (1..).zip(nodes) {
+        text.push_str(&format!("{id:>10}          1 {node}{}\n", if id == 1 { " (local)" } else { "" }));
+    }
+    text
+}
+
+/// Nodes online and resources running, as `crm_mon -1 --output-as=xml` prints them.
+fn status(nodes: &[NodeName], resources: impl Iterator<Item = String>) -> String {
+    let mut text = String::from(
+        "<pacemaker-result api-version=\"2.25\" request=\"crm_mon -1 --output-as=xml\">\n  <summary>\n    \
+         <stack type=\"corosync\" pacemakerd-state=\"running\"/>\n",
+    );
+    if let Some(first) = nodes.first() {
+        text.push_str(&format!(
+            "    <current_dc present=\"true\" version=\"2.1.5\" name=\"{first}\" id=\"1\" with_quorum=\"true\" \
+             mixed_version=\"false\"/>\n"
+        ));
+    }
+    text.push_str("  </summary>\n  <nodes>\n");
+    for (id, node) in (1..).zip(nodes) {
+        text.push_str(&format!(
+            "    <node name=\"{node}\" id=\"{id}\" online=\"true\" standby=\"false\" maintenance=\"false\" \
+             pending=\"false\" unclean=\"false\" shutdown=\"false\" expected_up=\"true\" is_dc=\"{}\" type=\"member\"/>\n",
+            id == 1
+        ));
+    }
+    text.push_str("  </nodes>\n  <resources>\n");
+    for (resource, (id, node)) in resources.zip((1..).zip(nodes).cycle()) {
+        text.push_str(&format!(
+            "    <resource id=\"{resource}\" resource_agent=\"ocf:pacemaker:Dummy\" role=\"Started\" active=\"true\" \
+             orphaned=\"false\" blocked=\"false\" managed=\"true\" failed=\"false\" failure_ignored=\"false\" \
+             nodes_running_on=\"1\">\n      <node name=\"{node}\" id=\"{id}\" cached=\"true\"/>\n    </resource>\n"
+        ));
+    }
+    text.push_str("  </resources>\n  <status code=\"0\" message=\"OK\"/>\n</pacemaker-result>\n");
+    text
 }
 
 /// corosync runs with what is in its file.

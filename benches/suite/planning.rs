@@ -12,6 +12,7 @@ use hactl::barclamp::Registry;
 use hactl::desired;
 use hactl::facts::{Digest, FleetFacts};
 use hactl::inventory::{Source, load};
+use hactl::parallel;
 use hactl::pipeline::Prepared;
 use hactl::plan::{Plan, build, preflight};
 use hactl::resource::Resource;
@@ -113,14 +114,17 @@ impl Case {
     }
 
     fn resources(&self, facts: &FleetFacts) -> Result<Vec<Box<dyn Resource>>> {
-        let mut all = Vec::new();
-        for cluster in self.prepared.loaded.inventory.clusters.values() {
+        let clusters: Vec<_> = self.prepared.loaded.inventory.clusters.values().collect();
+        let parts = parallel::map(&clusters, |cluster| {
             let attributes = self.prepared.attributes.get(&cluster.name).cloned().unwrap_or_default();
-            let view =
-                desired::view(cluster, facts, attributes).map_err(|refusals| anyhow!("{refusals:?}"))?;
-            let desired =
-                desired::resources(&view, &self.prepared.registry).map_err(|errors| anyhow!("{errors:?}"))?;
-            all.extend(desired.resources);
+            desired::of_cluster(cluster, facts, attributes, &self.prepared.registry)
+                .map_err(|errors| anyhow!("{errors:?}"))
+        });
+        let mut all = Vec::new();
+        for part in parts {
+            let part = part?;
+            ensure!(part.blocked.is_empty(), "{:?}", part.blocked);
+            all.extend(part.resources);
         }
         Ok(all)
     }
@@ -129,15 +133,9 @@ impl Case {
         let resources = self.resources(facts)?;
         let digest = Digest::of(b"bench");
         let mut plan = build(&resources, facts, &SecretStore::default(), digest, Vec::new())?;
-        for cluster in self.prepared.loaded.inventory.clusters.values() {
-            let steps: Vec<_> =
-                plan.steps.iter().filter(|step| cluster.nodes.contains_key(&step.node)).cloned().collect();
-            if !steps.is_empty() {
-                let refused = preflight::check(cluster, facts, &steps);
-                // The files that preflight asks for are not in this model, only what resources ask for.
-                plan.blocked.extend(refused.into_iter().filter(|it| !it.reason.contains("was not asked")));
-            }
-        }
+        let refused = preflight::check(self.prepared.loaded.inventory.clusters.values(), facts, &plan.steps);
+        // The files that preflight asks for are not in this model, only what resources ask for.
+        plan.blocked.extend(refused.into_iter().filter(|it| !it.reason.contains("was not asked")));
         Ok(plan)
     }
 

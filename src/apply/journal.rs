@@ -17,12 +17,12 @@ const JOURNAL_TIMEOUT: Duration = Duration::from_secs(20);
 const APPEND: &str = r#"mkdir -p -m 0700 "${2%/*}" && printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$1" >>"$2" || exit 1
 if [ "$(wc -l <"$2")" -gt $(($3 * 2)) ]; then tail -n "$3" "$2" >"$2.new" && mv -f "$2.new" "$2"; fi"#;
 
-/// Notes that a step is done. The journal is for people; runs decide from what they observe.
+/// Notes that a step is done, unless it left everything as it was. The journal is for people; runs decide from what they observe.
 ///
 /// # Errors
 /// The node could not write the line.
 pub(super) async fn note(step: &Step, run: &Run) -> Result<(), StepError> {
-    if matches!(step.action, Action::ForgetLedger) {
+    if matches!(step.action, Action::ForgetLedger) || step.action.only_looks() {
         return Ok(());
     }
     let line = serde_json::json!({ "step": step.id, "did": step.action.to_string() }).to_string();

@@ -29,6 +29,8 @@ pub struct Failure {
     pub advice: String,
     /// Its kind.
     pub kind: FailureKind,
+    /// Whether the step only looked: then it changed nothing before it failed.
+    pub looked: bool,
 }
 
 /// What became of the steps of a plan.
@@ -36,6 +38,8 @@ pub struct Failure {
 pub struct Outcome {
     /// Done and proven, in the order in which they ended.
     pub done: Vec<StepId>,
+    /// How many of these only looked: see [`crate::plan::Action::only_looks`].
+    pub looked: usize,
     /// Failed.
     pub failed: Vec<Failure>,
     /// Not begun, because something before them failed or the run was interrupted.
@@ -45,6 +49,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether no node was changed: whatever was done and whatever failed only looked.
+    #[must_use]
+    pub fn unchanged(&self) -> bool {
+        self.done.len() == self.looked && self.failed.iter().all(|failure| failure.looked)
+    }
+
     /// Whether every step was done.
     #[must_use]
     pub fn complete(&self) -> bool {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::bundle::parse_mode;
 use super::checks::DeclaredCheck;
 use super::cib_context;
+use super::claims;
 use super::cluster_data::ClusterData;
 use super::context::nodes_on;
 use super::declaration::{CibDeclaration, CorosyncDeclaration, Declaration};
@@ -161,9 +162,16 @@ fn draft(
             let id = ResourceId::on_node("sysctl", &key, &node);
             single(Declaration::Sysctl(Sysctl { id, requires: none(), node, key, value }))
         }
-        Kind::Secret(_) | Kind::Fencing | Kind::Cluster(_) | Kind::Corosync(_) | Kind::Cib(_) => {
-            Ok(Vec::new())
+        Kind::Claim(item) => single(Declaration::Claim(claims::claim(instance, item, node, cluster)?)),
+        Kind::Filesystem(item) => {
+            single(Declaration::Filesystem(claims::filesystem(instance, item, node, cluster)?))
         }
+        Kind::Secret(_)
+        | Kind::Fencing
+        | Kind::Cluster(_)
+        | Kind::Corosync(_)
+        | Kind::Cib(_)
+        | Kind::SbdHeader(_) => Ok(Vec::new()),
     }
 }
 
@@ -217,6 +225,9 @@ fn of_cluster(
                 xml: instance.template(&item.template, Some(("cib", &cib)))?,
             })])
         }
+        Kind::SbdHeader(item) => {
+            Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
+        }
         Kind::Fencing => Ok((data.fencing.packages.iter())
             .filter(|(_, names)| !names.is_empty())
             .map(|(node, names)| {
@@ -226,6 +237,7 @@ fn of_cluster(
                     node: node.clone(),
                     names: names.clone(),
                     keep_stopped: BTreeSet::new(),
+                    available_now: false,
                 })
             })
             .collect()),
@@ -245,7 +257,7 @@ fn packages(instance: &Instance<'_>, item: &PackagesItem, node: NodeName) -> Res
     let id = package_id(instance, &node);
     let names = instance.texts(&names)?.into_iter().collect();
     let keep_stopped = instance.texts(&item.keep_stopped)?.into_iter().collect();
-    Ok(Packages { id, requires: Vec::new(), node, names, keep_stopped })
+    Ok(Packages { id, requires: Vec::new(), node, names, keep_stopped, available_now: false })
 }
 
 fn file(instance: &Instance<'_>, item: &FileItem, node: NodeName) -> Result<ManagedFile, BarclampError> {
@@ -365,6 +377,9 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
         Declaration::Sysctl(it) => it.requires = requires,
         Declaration::Corosync(it) => it.requires = requires,
         Declaration::Cib(it) => it.requires = requires,
+        Declaration::Claim(it) => it.requires = requires,
+        Declaration::Filesystem(it) => it.requires = requires,
+        Declaration::SbdHeader(it) => it.requires = requires,
     }
     declaration
 }

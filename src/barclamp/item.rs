@@ -63,6 +63,12 @@ struct ItemFile {
     corosync: Option<CorosyncItem>,
     #[serde(default)]
     cib: Option<CibItem>,
+    #[serde(default)]
+    claim: Option<ClaimItem>,
+    #[serde(default)]
+    filesystem: Option<FilesystemItem>,
+    #[serde(default)]
+    sbd_header: Option<SbdHeaderItem>,
 }
 
 /// One thing that a barclamp declares.
@@ -140,6 +146,12 @@ pub enum Kind {
     Corosync(CorosyncItem),
     /// The cluster's configuration.
     Cib(CibItem),
+    /// A block device that is claimed.
+    Claim(ClaimItem),
+    /// A file system on a claimed device.
+    Filesystem(FilesystemItem),
+    /// SBD's header on a claimed device that all nodes share.
+    SbdHeader(SbdHeaderItem),
 }
 
 impl Kind {
@@ -158,6 +170,9 @@ impl Kind {
             Self::Cluster(_) => "cluster",
             Self::Corosync(_) => "corosync",
             Self::Cib(_) => "cib",
+            Self::Claim(_) => "claim",
+            Self::Filesystem(_) => "filesystem",
+            Self::SbdHeader(_) => "sbd_header",
         }
     }
 
@@ -172,6 +187,8 @@ impl Kind {
                 | Self::Hosts
                 | Self::Module(_)
                 | Self::Sysctl(_)
+                | Self::Claim(_)
+                | Self::Filesystem(_)
         )
     }
 }
@@ -332,6 +349,81 @@ pub struct CibItem {
     pub template: String,
 }
 
+/// `claim`: a need for a block device. Its texts cannot see `node.claims`, which comes of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimItem {
+    /// Its name below `claims` in the inventory, and in `node.claims` for templates.
+    pub name: String,
+    /// What for, as the ledgers of the nodes call it; unique in the cluster.
+    pub purpose: String,
+    /// How the devices of several nodes relate: `own` (default), `replicas` or `shared`.
+    #[serde(default)]
+    pub across: AcrossWord,
+    /// Smallest size that will do: `64MiB`.
+    pub minimum_size: String,
+    /// What its user puts on it; anything else found there is somebody else's.
+    pub expects: Vec<ExpectsItem>,
+}
+
+/// How the devices of one purpose on several nodes relate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AcrossWord {
+    /// Each node has its own.
+    #[default]
+    Own,
+    /// They replicate each other.
+    Replicas,
+    /// All nodes use the same one.
+    Shared,
+}
+
+/// A signature that the user of a device puts there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectsItem {
+    /// As libblkid names it: `ext4`, `xfs`; `sbd`, `drbd`, `replica` for what it does not know.
+    pub kind: String,
+    /// `derived`: it has the UUID in `node.claims.NAME.uuid`; default `any`.
+    #[serde(default)]
+    pub uuid: UuidWord,
+}
+
+/// Which UUID a signature has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UuidWord {
+    /// Whatever its user gives it, or none.
+    #[default]
+    Any,
+    /// The one that follows from the claim.
+    Derived,
+}
+
+/// `filesystem`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesystemItem {
+    /// The `name` of the claim whose device it is made on.
+    pub claim: String,
+    /// `ext4` or `xfs`.
+    #[serde(rename = "type")]
+    pub fstype: String,
+}
+
+/// `sbd_header`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SbdHeaderItem {
+    /// The `name` of the claim whose device it is written on.
+    pub claim: String,
+    /// Watchdog timeout in seconds.
+    pub watchdog_timeout_s: String,
+    /// How long a message may take to arrive, in seconds.
+    pub msgwait_timeout_s: String,
+}
+
 impl Item {
     /// The texts of it that are templates.
     #[must_use]
@@ -355,6 +447,16 @@ impl Item {
                 data_texts(&item.constraints, &mut texts);
             }
             Kind::Corosync(item) => texts.push(item.path.clone()),
+            Kind::Claim(item) => {
+                texts.extend([&item.name, &item.purpose, &item.minimum_size].map(String::clone));
+                texts.extend(item.expects.iter().map(|expected| expected.kind.clone()));
+            }
+            Kind::Filesystem(item) => texts.extend([item.claim.clone(), item.fstype.clone()]),
+            Kind::SbdHeader(item) => {
+                texts.extend(
+                    [&item.claim, &item.watchdog_timeout_s, &item.msgwait_timeout_s].map(String::clone),
+                );
+            }
             Kind::Hosts | Kind::Fencing | Kind::Cib(_) => {}
         }
         texts.retain(|text| is_template(text));
@@ -448,6 +550,9 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
         written.cluster.map(Kind::Cluster),
         written.corosync.map(Kind::Corosync),
         written.cib.map(Kind::Cib),
+        written.claim.map(Kind::Claim),
+        written.filesystem.map(Kind::Filesystem),
+        written.sbd_header.map(Kind::SbdHeader),
     ]
     .into_iter()
     .flatten()
@@ -475,6 +580,9 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
             | Kind::Module(_)
             | Kind::Sysctl(_)
             | Kind::Cluster(_)
+            | Kind::Claim(_)
+            | Kind::Filesystem(_)
+            | Kind::SbdHeader(_)
     );
     if for_each.is_some() && !repeatable {
         return Err(format!("item `{id}`: `{}` cannot be repeated", kind.word()));

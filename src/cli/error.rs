@@ -60,10 +60,12 @@ impl CommandError {
         self
     }
 
-    /// The same with the file where the log of the run is, once something was written to it.
+    /// The same with the file where the log of the run is, once something was written to it: where nothing was
+    /// contacted, no command was run.
     #[must_use]
     pub fn log(mut self, path: &Utf8Path) -> Self {
-        if let Report::Problems { log: place, .. } = &mut self.report
+        if self.code != ExitCode::Usage
+            && let Report::Problems { log: place, .. } = &mut self.report
             && path.exists()
         {
             *place = Some(path.to_owned());
@@ -208,7 +210,7 @@ impl From<PipelineError> for CommandError {
     fn from(error: PipelineError) -> Self {
         let problem = chain(&error);
         match error {
-            PipelineError::Selector(_) | PipelineError::UnknownNode(_) => Self::new(ExitCode::Usage, problem),
+            PipelineError::Selector(_) | PipelineError::NoClaim { .. } => Self::new(ExitCode::Usage, problem),
             PipelineError::Barclamps(errors) => {
                 Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
             }
@@ -216,14 +218,14 @@ impl From<PipelineError> for CommandError {
             PipelineError::Secrets(problems) => Self::all(ExitCode::Usage, problems),
             PipelineError::Nodes(errors) => nodes(&errors),
             PipelineError::Stale(_) => Self::new(ExitCode::Stale, problem),
-            PipelineError::Blocked(_) => Self::new(ExitCode::Blocked, problem),
+            PipelineError::Blocked(_) | PipelineError::NoLedger(_) => Self::new(ExitCode::Blocked, problem),
             PipelineError::Locked(LockError::Held { .. }) => Self::new(ExitCode::Locked, problem)
                 .advice("wait for it to end, or let hactl wait with --lock-timeout"),
             PipelineError::Log { .. } => Self::new(ExitCode::Usage, problem)
                 .advice("name a file in a folder that exists and can be written (--log)"),
-            PipelineError::Locked(_) | PipelineError::Plan(_) | PipelineError::Timeout(_) => {
-                Self::new(ExitCode::Failed, problem)
-            }
+            PipelineError::Timeout(_) => Self::new(ExitCode::Failed, problem)
+                .advice("run the same command again, with more time if it needs it: it goes on from there"),
+            PipelineError::Locked(_) | PipelineError::Plan(_) => Self::new(ExitCode::Failed, problem),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::lab::{
-    DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DiskSpec, Fault, FaultRequest, Lab, LabConfig, LabError, LabName,
-    LabStatus, NodeStatus, Outcome, Power, Storage, Suite, serve_fence_device,
+    Backend, DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DiskSpec, Fault, FaultRequest, Lab, LabConfig, LabError,
+    LabName, LabStatus, NodeStatus, Outcome, Power, Storage, Suite, serve_fence_device,
 };
 
 /// Real nodes on this machine, to try things with.
@@ -66,6 +66,9 @@ const DISKS_HELP: &str =
 struct UpArgs {
     #[command(flatten)]
     which: Which,
+    /// What the nodes are: containers (up within seconds), or virtual machines with kernels of their own (vm).
+    #[arg(long, default_value_t, value_name = "BACKEND")]
+    backend: Backend,
     /// How many nodes: 1 to 16.
     #[arg(long, default_value_t = 3, value_name = "N")]
     nodes: usize,
@@ -75,6 +78,12 @@ struct UpArgs {
     /// Blank disks.
     #[arg(long, help = DISKS_HELP, value_delimiter = ',', default_value = "data1=256MiB", value_name = "DISK")]
     disks: Vec<String>,
+    /// A blank disk that all nodes see: NAME=SIZE (virtual machines only).
+    #[arg(long = "shared-disk", value_name = "DISK")]
+    shared_disks: Vec<DiskSpec>,
+    /// Begin with the cluster's packages installed, and nothing of them running (virtual machines only).
+    #[arg(long)]
+    baked: bool,
     /// Which Debian: bookworm or trixie [default: this machine's].
     #[arg(long)]
     suite: Option<Suite>,
@@ -249,6 +258,9 @@ fn up(args: UpArgs) -> Result<u8, LabError> {
         .map(|disk| disk.parse())
         .collect::<Result<_, _>>()?;
     let config = LabConfig {
+        backend: args.backend,
+        shared_disks: args.shared_disks,
+        baked: args.baked,
         nodes: args.nodes,
         networks: args.networks,
         disks,
@@ -285,13 +297,23 @@ fn print(text: &str) -> Result<u8, LabError> {
     }
 }
 
+/// What the nodes are.
+fn kind(status: &LabStatus) -> String {
+    match (status.backend, status.accelerator) {
+        (Backend::Container, _) => "nodes".to_owned(),
+        (Backend::Vm, None) => "virtual machines".to_owned(),
+        (Backend::Vm, Some(accelerator)) => format!("virtual machines ({accelerator})"),
+    }
+}
+
 fn table(status: &LabStatus) -> String {
     let fence = if status.fence_device { "serving" } else { "NOT RUNNING (`hactl lab up` starts it)" };
     let mut text = format!(
-        "lab {}: Debian {}, {} nodes, fence device {fence}\ninventory: {}\n\n{:<10} {:<8} {:>9}  {:<32} DISKS\n",
+        "lab {}: Debian {}, {} {}, fence device {fence}\ninventory: {}\n\n{:<10} {:<8} {:>9}  {:<32} DISKS\n",
         status.name,
         status.suite,
         status.nodes.len(),
+        kind(status),
         status.inventory.display(),
         "NODE",
         "POWER",

@@ -29,6 +29,7 @@ pub(super) fn merged(declarations: Vec<Declaration>) -> Vec<Declaration> {
                     node: it.node,
                     names: BTreeSet::new(),
                     keep_stopped: BTreeSet::new(),
+                    available_now: true,
                 });
                 sum.names.extend(it.names);
                 sum.keep_stopped.extend(it.keep_stopped);

@@ -3,22 +3,23 @@
 //! Pure. The clock is asked first and last (see [`super::clock`]): whatever else is asked stands before
 //! the last question.
 
+use super::claim_ledger::ClaimLedgerProbe;
 use super::clock::{self, ClockProbe, Exchange};
 use super::frames::Reply;
 use super::hardware::HardwareProbe;
 use super::ledger::LedgerProbe;
 use super::links::LinksProbe;
-use super::lsblk::LsblkProbe;
 use super::os_release::OsReleaseProbe;
 use super::package_manager::PackageManagerProbe;
 use super::probe::Probe;
 use super::script::Question;
 use super::space::SpaceProbe;
+use super::storage::{ContentProbe, LsblkProbe, TreeProbe, assemble};
 use super::uname::UnameProbe;
 use crate::facts::{Fact, NodeFacts};
 
 /// How many questions the base script asks.
-const QUESTIONS: usize = 10;
+const QUESTIONS: usize = 13;
 
 /// The questions, in order.
 pub(super) fn questions() -> [Question; QUESTIONS] {
@@ -31,14 +32,31 @@ pub(super) fn questions() -> [Question; QUESTIONS] {
         Question::of(&SpaceProbe),
         Question::of(&PackageManagerProbe),
         Question::of(&LsblkProbe),
+        Question::of(&TreeProbe),
+        Question::of(&ContentProbe),
         Question::of(&LedgerProbe),
+        Question::of(&ClaimLedgerProbe),
         Question::of(&ClockProbe),
     ]
 }
 
 /// The facts that the replies to [`questions`] tell.
 pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFacts {
-    let [first, uname, os, hardware, links, space, package_manager, block_devices, ledger, last] = replies;
+    let [
+        first,
+        uname,
+        os,
+        hardware,
+        links,
+        space,
+        package_manager,
+        lsblk,
+        tree,
+        contents,
+        ledger,
+        claims,
+        last,
+    ] = replies;
     let uname = learn(&UnameProbe, uname);
     NodeFacts {
         hostname: map(&uname, |uname| uname.hostname.clone()),
@@ -49,8 +67,13 @@ pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFac
         clock: clock(first, last, exchange),
         space: learn(&SpaceProbe, space),
         package_manager: learn(&PackageManagerProbe, package_manager),
-        block_devices: learn(&LsblkProbe, block_devices),
+        block_devices: assemble(
+            learn(&LsblkProbe, lsblk),
+            &learn(&TreeProbe, tree),
+            &learn(&ContentProbe, contents),
+        ),
         ledger: learn(&LedgerProbe, ledger),
+        claims: learn(&ClaimLedgerProbe, claims),
         observed: std::collections::BTreeMap::new(),
     }
 }

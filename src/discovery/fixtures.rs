@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::batch;
+use super::claim_ledger::ClaimLedgerProbe;
 use super::clock::ClockProbe;
 use super::hardware::HardwareProbe;
 use super::ledger::LedgerProbe;
 use super::links::LinksProbe;
-use super::lsblk::LsblkProbe;
 use super::os_release::OsReleaseProbe;
 use super::package_manager::PackageManagerProbe;
 use super::probe::{Answer, Probe};
 use super::space::SpaceProbe;
+use super::storage::{ContentProbe, LsblkProbe, TreeProbe};
 use super::uname::UnameProbe;
 use crate::facts::{Fact, FileState, Observation};
 
@@ -26,6 +27,9 @@ type Read = fn(&Answer) -> Value;
 
 /// Every base probe by its folder; the folders of query probes hold queries in their cases.
 const BASE_PROBES: &[(&str, Read)] = &[
+    ("block_content", |answer| fact(&ContentProbe, answer)),
+    ("block_tree", |answer| fact(&TreeProbe, answer)),
+    ("claim_ledger", |answer| fact(&ClaimLedgerProbe, answer)),
     ("clock", |answer| fact(&ClockProbe, answer)),
     ("hardware", |answer| fact(&HardwareProbe, answer)),
     ("ledger", |answer| fact(&LedgerProbe, answer)),
@@ -145,8 +149,20 @@ fn record() {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let (folder, case, shell) =
         (variable("RECORD_FIXTURES"), variable("RECORD_CASE"), variable("RECORD_SHELL"));
-    let base =
-        ["clock", "uname", "os_release", "hardware", "links", "space", "package_manager", "lsblk", "ledger"];
+    let base = [
+        "clock",
+        "uname",
+        "os_release",
+        "hardware",
+        "links",
+        "space",
+        "package_manager",
+        "lsblk",
+        "block_tree",
+        "block_content",
+        "ledger",
+        "claim_ledger",
+    ];
     let mut asked: Vec<(String, super::script::Question, Value)> = base
         .into_iter()
         .zip(super::base::questions())
@@ -161,6 +177,8 @@ fn record() {
     for (name, question, queries) in asked {
         let script =
             super::script::render(std::slice::from_ref(&question), &super::script::Boundary::fixed("@B"));
+        // Read whole before it runs, as in production: a script closes the stdin that it comes from.
+        let script = format!("eval \"$(cat <<'@WHOLE'\n{script}\n@WHOLE\n)\"\n");
         let output = std::process::Command::new("sh")
             .args(["-c", &format!("printf '%s' \"$0\" | {shell}"), &script])
             .output()

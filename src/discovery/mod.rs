@@ -10,6 +10,7 @@
 
 mod base;
 mod batch;
+mod claim_ledger;
 mod clock;
 mod cluster;
 mod collector;
@@ -18,7 +19,6 @@ mod frames;
 mod hardware;
 mod ledger;
 mod links;
-mod lsblk;
 mod module;
 mod os_release;
 mod package;
@@ -27,6 +27,7 @@ mod probe;
 mod report;
 mod script;
 mod space;
+mod storage;
 mod sysctl;
 mod uname;
 mod unit;
@@ -38,10 +39,12 @@ mod local;
 #[cfg(test)]
 mod properties;
 
-pub use collector::{ask, discover, observe};
+pub use collector::{ask, base_now, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
 pub use probe::{Answer, Probe, ProbeError};
 pub use report::{
     CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
     report_queries,
 };
+#[cfg(test)]
+pub(crate) use storage::recorded;

@@ -56,6 +56,9 @@ fn queries() -> BTreeSet<Query> {
 /// Every recorded answer, as material to damage.
 fn recorded() -> Vec<Vec<u8>> {
     let probes = [
+        "block_content",
+        "block_tree",
+        "claim_ledger",
         "clock",
         "cluster",
         "file",

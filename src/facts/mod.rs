@@ -2,18 +2,22 @@
 //!
 //! Values only; `discovery` makes them, everything between here and `plan` reads them.
 
+mod claim_ledger;
 mod digest;
 mod fact;
 mod fleet;
 mod ledger;
 mod node;
 mod observation;
+mod stable_id;
 mod storage;
 
+pub use claim_ledger::{CLAIM_LEDGER_FORMAT, CLAIM_LEDGER_PATH, ClaimEntry, ClaimLedger, ExpectedSignature};
 pub use digest::{Digest, DigestParseError};
 pub use fact::Fact;
 pub use fleet::{FleetFacts, NodeOutcome};
 pub use ledger::{LEDGER_FORMAT, LEDGER_PATH, Ledger, OwnedFile, OwnedUnit};
 pub use node::{Clock, Hardware, Kernel, Link, NodeFacts, OsRelease, PackageManager, Space};
 pub use observation::{ClusterQuery, FileState, Observation, PackageState, Query, UnitState};
-pub use storage::BlockDevice;
+pub use stable_id::StableId;
+pub use storage::{BlockDevice, DeviceContent, DeviceUser, Signature};

@@ -24,6 +24,8 @@ pub const DEFAULT_CACHE_DIR: &str = "/var/cache/hactl-lab";
 pub const DEFAULT_BOOT_DELAY: Duration = Duration::from_secs(10);
 /// Most networks: corosync knows eight links, four are enough to try them.
 pub(crate) const MAX_NETWORKS: usize = 4;
+/// Most disks of a node: a virtual machine's bus has 31 places.
+pub(crate) const MAX_DISKS: usize = 20;
 /// Size in bytes of a root file system in memory.
 pub(crate) const ROOT_IN_MEMORY_BYTES: u64 = 1 << 30;
 /// Smallest disk in bytes.
@@ -66,6 +68,56 @@ impl FromStr for Suite {
             "trixie" | "13" => Ok(Self::Trixie),
             _ => Err(LabError::Usage(format!("no lab image for `{text}`: bookworm or trixie"))),
         }
+    }
+}
+
+/// What a lab's nodes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// systemd-nspawn containers: no kernel module, no virtualisation, up within seconds.
+    #[default]
+    Container,
+    /// QEMU virtual machines: kernels of their own with DRBD, watchdogs, a disk that all see.
+    Vm,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Container => "container",
+            Self::Vm => "vm",
+        })
+    }
+}
+
+impl FromStr for Backend {
+    type Err = LabError;
+    fn from_str(text: &str) -> Result<Self, LabError> {
+        match text {
+            "container" => Ok(Self::Container),
+            "vm" => Ok(Self::Vm),
+            _ => Err(LabError::Usage(format!("`{text}` is no backend: container or vm"))),
+        }
+    }
+}
+
+/// What runs virtual machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// The processor itself.
+    Kvm,
+    /// QEMU's emulation: works everywhere, many times slower.
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "emulation",
+        })
     }
 }
 
@@ -157,12 +209,18 @@ fn parse_size(text: &str) -> Option<u64> {
 pub struct LabConfig {
     /// Its name; also the cluster's in the inventory that `up` prints.
     pub name: LabName,
+    /// What its nodes are.
+    pub backend: Backend,
     /// How many nodes, 1 to 16; they are called alpha, beta, gamma, …
     pub nodes: usize,
     /// How many networks each node is on, 1 to `MAX_NETWORKS`; the host is on the first one.
     pub networks: usize,
     /// Their disks.
     pub disks: Vec<DiskSpec>,
+    /// Disks that every node sees as the same one; virtual machines only.
+    pub shared_disks: Vec<DiskSpec>,
+    /// Whether the nodes begin with the cluster's packages installed (and nothing of them running); virtual machines only.
+    pub baked: bool,
     /// Which Debian the nodes run; the host's own when `None`.
     pub suite: Option<Suite>,
     /// Where the lab is kept; below [`DEFAULT_STATE_ROOT`] when `None`.
@@ -187,9 +245,12 @@ impl LabConfig {
     pub fn new(name: LabName) -> Self {
         Self {
             name,
+            backend: Backend::Container,
             nodes: 3,
             networks: 2,
             disks: vec![DiskSpec { node: None, name: "data1".to_owned(), size_bytes: 256 << 20 }],
+            shared_disks: Vec::new(),
+            baked: false,
             suite: None,
             state_dir: None,
             cache_dir: PathBuf::from(DEFAULT_CACHE_DIR),
@@ -204,7 +265,8 @@ impl LabConfig {
     /// The names of its nodes, in order.
     ///
     /// # Errors
-    /// Too many or no nodes, too many or no networks, disks of nodes that there are not, two disks of one name.
+    /// Too many or no nodes, networks or disks, disks of nodes that there are not, two disks of one name, what only virtual
+    /// machines have for containers.
     pub fn node_names(&self) -> Result<Vec<NodeName>, LabError> {
         if !(1..=NODE_NAMES.len()).contains(&self.nodes) {
             return Err(LabError::Usage(format!(
@@ -234,8 +296,16 @@ impl LabConfig {
                 });
             }
         }
+        self.check_shared()?;
         for node in &names {
-            let mut disks: Vec<&str> = self.disks_of(node).map(|disk| disk.name.as_str()).collect();
+            let own = self.disks_of(node).chain(&self.shared_disks);
+            let mut disks: Vec<&str> = own.map(|disk| disk.name.as_str()).collect();
+            if disks.len() > MAX_DISKS {
+                return Err(LabError::Usage(format!(
+                    "{} disks for node {node}: it can have {MAX_DISKS}",
+                    disks.len()
+                )));
+            }
             disks.sort_unstable();
             if let Some(pair) = disks.windows(2).find(|pair| pair[0] == pair[1]) {
                 return Err(LabError::Usage(format!(
@@ -245,6 +315,22 @@ impl LabConfig {
             }
         }
         Ok(names)
+    }
+
+    fn check_shared(&self) -> Result<(), LabError> {
+        if let Some(disk) = self.shared_disks.iter().find(|disk| disk.node.is_some()) {
+            return Err(LabError::Usage(format!("the disk `{}` cannot be one node's and shared", disk.name)));
+        }
+        if self.backend == Backend::Container && !self.shared_disks.is_empty() {
+            return Err(LabError::Usage("only virtual machines share disks (--backend vm)".to_owned()));
+        }
+        if self.backend == Backend::Container && self.baked {
+            return Err(LabError::Usage(
+                "only the image of virtual machines can have the cluster's packages in it (--backend vm)"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// The disks that this node gets.
@@ -290,6 +376,18 @@ mod tests {
         assert!(matches!(wanted.node_names(), Err(LabError::UnknownNode { .. })));
         let mut wanted = config();
         wanted.disks.push("beta:data1=1M".parse().unwrap());
+        assert!(wanted.node_names().unwrap_err().to_string().contains("two disks called `data1`"));
+    }
+
+    #[test]
+    fn what_only_virtual_machines_have_is_refused_for_containers() {
+        let shared = vec!["sbd=16M".parse().unwrap()];
+        let wanted = LabConfig { shared_disks: shared.clone(), ..config() };
+        assert!(wanted.node_names().unwrap_err().to_string().contains("--backend vm"));
+        assert!(LabConfig { baked: true, ..config() }.node_names().is_err());
+        let wanted = LabConfig { shared_disks: shared, baked: true, backend: Backend::Vm, ..config() };
+        assert!(wanted.node_names().is_ok());
+        let wanted = LabConfig { shared_disks: vec!["data1=16M".parse().unwrap()], ..wanted };
         assert!(wanted.node_names().unwrap_err().to_string().contains("two disks called `data1`"));
     }
 

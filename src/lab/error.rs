@@ -107,6 +107,14 @@ pub enum LabError {
         /// What is left, each with its kind.
         left: Vec<String>,
     },
+    /// A virtual machine's emulator did not do it.
+    #[error("the virtual machine controlled at {}: {reason}", path.display())]
+    Emulator {
+        /// Its control socket.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The fence device did not do it.
     #[error("fence device: {0}")]
     Fence(String),

@@ -5,6 +5,7 @@
 use super::error::LabError;
 use super::faults::{self, Fault};
 use super::lifecycle::Lab;
+use super::machine::machine;
 use super::power::{self, Power};
 use super::record::LabNode;
 
@@ -21,7 +22,7 @@ pub enum FaultRequest {
         /// The node.
         node: String,
     },
-    /// Everything on the node stands still; its addresses still answer ping.
+    /// Everything on the node stands still; a container's addresses still answer ping.
     Freeze {
         /// The node.
         node: String,
@@ -81,7 +82,7 @@ impl Lab {
                 self.wait_for_ssh(node)
             }
             FaultRequest::Freeze { node } => self.freeze(self.record.node(node)?),
-            FaultRequest::Thaw { node } => power::group(&self.record, self.record.node(node)?)?.thaw(),
+            FaultRequest::Thaw { node } => self.thaw(self.record.node(node)?),
             FaultRequest::Partition { a, b, network } => {
                 let mut more = Vec::new();
                 for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (a, b))) {
@@ -149,8 +150,15 @@ impl Lab {
         if !group.is_populated() {
             return Err(LabError::Usage(format!("node {} is off", node.name)));
         }
-        group.freeze()?;
-        group.wait_frozen()
+        machine(self.record.backend).freeze(node, &self.paths, &group)
+    }
+
+    fn thaw(&self, node: &LabNode) -> Result<(), LabError> {
+        let group = power::group(&self.record, node)?;
+        if !group.is_populated() {
+            return Ok(());
+        }
+        machine(self.record.backend).thaw(node, &self.paths, &group)
     }
 
     fn networks(&self, wanted: Option<usize>) -> Result<Vec<usize>, LabError> {

@@ -3,6 +3,7 @@
 //! It listens in the switch's namespace, so that no packet filter of the host is in the way, and lives in a control group
 //! of its own, so that it is found and ended whatever became of the run that started it. Started by `up`, ended by `down`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -19,9 +20,9 @@ use super::error::LabError;
 use super::fence_wire::{
     Action, MAX_LINE_BYTES, NONCE_BYTES, Request, greeting, hex, parse_request, refuse, reply,
 };
-use super::network::namespace_path;
+use super::launch::launch;
 use super::power::{self, Power};
-use super::process::{ProcessId, Program, wait_for};
+use super::process::{ProcessId, wait_for};
 use super::record::{LabNode, LabPaths, LabRecord};
 
 /// Where it listens. Its address is its own, so the number is free.
@@ -34,10 +35,6 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 const MAX_CONNECTIONS: usize = 64;
 /// Longest start of the daemon.
 const START_LIMIT: Duration = Duration::from_secs(15);
-/// Joins the control groups named before `--`, then becomes the command after it. The first argument is the log.
-const LAUNCHER: &str = "exec </dev/null >>\"$1\" 2>&1; shift; \
-    while [ \"$1\" != -- ]; do echo $$ >\"$1\" || exit 70; shift; done; shift; exec \"$@\"";
-
 /// Makes the secret that device and nodes share.
 pub(crate) fn make_secret(file: &Path) -> Result<(), LabError> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -54,21 +51,11 @@ pub(crate) fn start(lab: &LabRecord, paths: &LabPaths) -> Result<(), LabError> {
     if is_running(paths) {
         return Ok(());
     }
-    let procs = Hierarchies::find()?.group(&lab.name.daemon()).create()?;
-    let mut program =
-        Program::new("start the fence device", ["setsid", "--fork", "sh", "-c", LAUNCHER, "hactl-lab"])
-            .arg(paths.daemon_log());
-    for file in &procs {
-        program = program.arg(file);
-    }
-    program
-        .arg("--")
-        .arg("nsenter")
-        .arg(format!("--net={}", namespace_path(&lab.name.switch()).display()))
-        .arg(&lab.hactl)
-        .args(["lab", "fenced", "--state-dir"])
-        .arg(paths.root())
-        .run()?;
+    let group = Hierarchies::find()?.group(&lab.name.daemon());
+    let mut argv = vec![lab.hactl.clone().into_os_string()];
+    argv.extend(["lab", "fenced", "--state-dir"].map(OsString::from));
+    argv.push(paths.root().into());
+    launch("start the fence device", &paths.daemon_log(), &group, &lab.name.switch(), argv)?;
     let address = SocketAddr::V4(SocketAddrV4::new(lab.fence.ip, lab.fence.port));
     let log = paths.daemon_log();
     let what = || {

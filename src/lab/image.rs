@@ -1,4 +1,4 @@
-//! The nodes' root file system: a minimal Debian with systemd and sshd, and nothing of a cluster.
+//! What all images begin with: a minimal Debian with systemd and sshd, and nothing of a cluster.
 //!
 //! In: a suite, apt sources. Out: a directory tree in the cache. Bare on purpose: hactl installs the rest.
 
@@ -21,7 +21,7 @@ const IMAGE_VERSION: &str = "1";
 const INCLUDE: &str = "systemd-sysv,dbus,openssh-server,udev,iproute2,util-linux,kmod,ca-certificates,sudo";
 /// Where the nodes see the package repository.
 pub(crate) const NODE_REPOSITORY: &str = "/srv/hactl-lab-packages";
-/// Units that are of no use in a container, or that change what the host has set up.
+/// Units that are of no use in a lab, or that change what the host has set up.
 const MASKED: [&str; 15] = [
     "apt-daily-upgrade.timer",
     "apt-daily.timer",

@@ -3,6 +3,7 @@
 //! In: a [`LabConfig`] or a name. Out: a [`Lab`] to work with. `up` is done when every node answers SSH; a run that was killed
 //! is cleaned up first; a lab that is up stays as it is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,19 +14,20 @@ use std::time::{Duration, Instant};
 
 use super::Say;
 use super::cache;
-use super::config::{LabConfig, Storage, Suite};
+use super::config::{Accelerator, LabConfig, Storage, Suite};
 use super::disks;
 use super::error::LabError;
 use super::fence_device;
 use super::image;
 use super::inventory;
 use super::lock::{Lock, Mode};
+use super::machine::{ImageParts, machine};
 use super::names::LabName;
 use super::network;
-use super::node;
 use super::packages;
+use super::personal;
 use super::power;
-use super::prerequisites::{check_prerequisites, check_room_for};
+use super::prerequisites::{available_memory_bytes, check_prerequisites};
 use super::process::wait_for;
 use super::record::{
     FenceDevice, LabNetwork, LabNode, LabPaths, LabRecord, Phase, RECORD_FORMAT, RUN_DIR, boot_id,
@@ -36,6 +38,8 @@ use super::teardown;
 
 /// Longest wait for a node's sshd.
 const SSH_LIMIT: Duration = Duration::from_secs(90);
+/// Longest wait for an emulated node's sshd, with its neighbours on the same processors.
+const EMULATED_SSH_LIMIT: Duration = Duration::from_secs(300);
 /// Longest wait for what is left of a run that was killed.
 const DEAD_HOLDER_LIMIT: Duration = Duration::from_secs(20);
 /// Longest wait for another run that chooses subnets.
@@ -65,7 +69,7 @@ impl Lab {
     /// was made stays for inspection and the next `up` or `down` removes it.
     pub fn up(config: &LabConfig, say: Say<'_>) -> Result<(Self, Outcome), LabError> {
         let names = config.node_names()?;
-        check_prerequisites()?;
+        check_prerequisites(config.backend)?;
         let paths = LabPaths::find(&config.name, config.state_dir.as_deref())?;
         // Before the lock, so that a refusal leaves no lock file; `tear_down` looks again under it.
         teardown::refuse_foreign(&paths)?;
@@ -78,19 +82,26 @@ impl Lab {
             say("removing what an earlier run left behind");
             teardown::tear_down(&config.name, &paths)?;
         }
-        check_room_for(config.nodes)?;
+        let machine = machine(config.backend);
+        machine.check_room_for(config.nodes)?;
         cache::sweep(&config.cache_dir)?;
         let suite = config.suite.map_or_else(host_suite, Ok)?;
         let sources = sources::sources_for(suite, config.mirror.as_deref())?;
-        let image = image::image(&config.cache_dir, suite, &sources, say)?;
-        let packages =
-            packages::repository(&config.cache_dir, suite, &sources, &image, &config.packages, say)?;
+        let base = image::image(&config.cache_dir, suite, &sources, say)?;
+        let mut extra = config.packages.clone();
+        extra.extend(machine.image_packages().iter().map(|&name| name.to_owned()));
+        let packages = packages::repository(&config.cache_dir, suite, &sources, &base, &extra, say)?;
+        let parts = ImageParts { suite, base: &base, packages: &packages };
+        let image = machine.image(config, parts, say)?;
         let began = Instant::now();
         let mut record = new_record(config, &paths, suite, image, packages)?;
+        machine.settle(&mut record, config, &paths, say)?;
         note(&config.name, &paths)?;
         create_networks(&mut record, &paths, config.networks)?;
         for (index, name) in names.into_iter().enumerate() {
-            let disks = config.disks_of(&name).map(|spec| disks::plan(&config.name, &name, spec)).collect();
+            let own =
+                config.disks_of(&name).map(|spec| disks::plan(&config.name, &name, spec, config.backend));
+            let disks = own.chain(config.shared_disks.iter().map(disks::plan_shared)).collect();
             let addresses = network::node_addresses(&record.networks, index);
             record.nodes.push(LabNode { name, index, addresses, disks });
         }
@@ -119,29 +130,7 @@ impl Lab {
         if !whole {
             return Ok(None);
         }
-        let wanted: std::collections::BTreeMap<(String, String), u64> = config
-            .node_names()?
-            .iter()
-            .flat_map(|node| {
-                config
-                    .disks_of(node)
-                    .map(|disk| ((node.to_string(), disk.name.clone()), disk.size_bytes))
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        let mut differences = Vec::new();
-        if record.nodes.len() != config.nodes {
-            differences.push(format!("{} nodes", record.nodes.len()));
-        }
-        if record.networks.len() != config.networks {
-            differences.push(format!("{} networks", record.networks.len()));
-        }
-        if config.suite.is_some_and(|suite| suite != record.suite) {
-            differences.push(format!("Debian {}", record.suite));
-        }
-        if record.nodes.len() == config.nodes && record.disk_sizes() != wanted {
-            differences.push("other disks".to_owned());
-        }
+        let differences = differences(config, &record)?;
         if !differences.is_empty() {
             return Err(LabError::Different {
                 lab: record.name.to_string(),
@@ -234,7 +223,7 @@ impl Lab {
     /// # Errors
     /// There is no such node, or it does not answer in time.
     pub fn wait_for_ssh(&self, node: &str) -> Result<(), LabError> {
-        wait_for_ssh(&self.record, self.record.node(node)?)
+        wait_for_ssh(&self.record, self.record.node(node)?, &self.paths)
     }
 
     /// Keeps `down` and `up` away while faults are injected.
@@ -255,15 +244,35 @@ fn lock(name: &LabName, mode: Mode) -> Result<Lock, LabError> {
     .map_err(|error| if matches!(error, LabError::Timeout { .. }) { busy() } else { error })
 }
 
-fn storage_for(nodes: usize) -> Result<Storage, LabError> {
-    let path = Path::new("/proc/meminfo");
-    let text = fs::read_to_string(path).map_err(LabError::io("read", path))?;
-    let available_kib = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
-        .unwrap_or(0);
-    Ok(Storage::for_nodes(nodes, available_kib * 1024))
+/// What a lab has that is not asked for.
+fn differences(config: &LabConfig, record: &LabRecord) -> Result<Vec<String>, LabError> {
+    let mut wanted = BTreeMap::new();
+    for node in config.node_names()? {
+        let own = config.disks_of(&node).map(|disk| (disk, false));
+        for (disk, shared) in own.chain(config.shared_disks.iter().map(|disk| (disk, true))) {
+            wanted.insert((node.to_string(), disk.name.clone()), (disk.size_bytes, shared));
+        }
+    }
+    let mut differences = Vec::new();
+    if record.backend != config.backend {
+        differences.push(format!("the backend `{}`", record.backend));
+    }
+    if record.baked != config.baked {
+        differences.push("another image".to_owned());
+    }
+    if record.nodes.len() != config.nodes {
+        differences.push(format!("{} nodes", record.nodes.len()));
+    }
+    if record.networks.len() != config.networks {
+        differences.push(format!("{} networks", record.networks.len()));
+    }
+    if config.suite.is_some_and(|suite| suite != record.suite) {
+        differences.push(format!("Debian {}", record.suite));
+    }
+    if record.nodes.len() == config.nodes && record.disk_sizes() != wanted {
+        differences.push("other disks".to_owned());
+    }
+    Ok(differences)
 }
 
 /// A lab of which nothing exists yet.
@@ -283,6 +292,9 @@ fn new_record(
         name: config.name.clone(),
         phase: Phase::Creating,
         boot_id: boot_id()?,
+        backend: config.backend,
+        accelerator: None,
+        baked: config.baked,
         suite,
         nodes: Vec::new(),
         networks: Vec::new(),
@@ -294,7 +306,9 @@ fn new_record(
             port: fence_device::PORT,
             secret: paths.fence_secret(),
         },
-        storage: config.storage.map_or_else(|| storage_for(config.nodes), Ok)?,
+        storage: config
+            .storage
+            .map_or_else(|| Ok(Storage::for_nodes(config.nodes, available_memory_bytes()?)), Ok)?,
         boot_delay_ms: u64::try_from(config.boot_delay.as_millis()).unwrap_or(u64::MAX),
     })
 }
@@ -320,14 +334,14 @@ fn create_networks(record: &mut LabRecord, paths: &LabPaths, count: usize) -> Re
 }
 
 fn prepare_keys(paths: &LabPaths) -> Result<(), LabError> {
-    node::make_key(&paths.identity(), "hactl-lab")?;
+    personal::make_key(&paths.identity(), "hactl-lab")?;
     fence_device::make_secret(&paths.fence_secret())
 }
 
 /// Makes all nodes at once and waits until they answer SSH.
 fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Result<(), LabError> {
+    machine(record.backend).prepare_shared(record, paths)?;
     let mut nodes = record.nodes.clone();
-
     let keys = on_all(&mut nodes, |node| prepare_node(node, record, paths))?;
     record.nodes = nodes;
     paths.save(record)?;
@@ -336,7 +350,7 @@ fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Resul
     let mut nodes = record.nodes.clone();
     on_all(&mut nodes, |node| {
         power::on(record, node, paths)?;
-        wait_for_ssh(record, node)?;
+        wait_for_ssh(record, node, paths)?;
         say(&format!(
             "{} answers at {}",
             node.name,
@@ -351,10 +365,8 @@ fn create_nodes(record: &mut LabRecord, paths: &LabPaths, say: Say<'_>) -> Resul
 fn prepare_node(node: &mut LabNode, lab: &LabRecord, paths: &LabPaths) -> Result<String, LabError> {
     let own = paths.node(&node.name);
     fs::create_dir_all(own.dir()).map_err(LabError::io("create", own.dir()))?;
-    disks::attach(node, &own)?;
-    node::mount_root(lab, &own)?;
-    node::personalise(node, paths)?;
-    let key = own.rootfs().join("etc/ssh/ssh_host_ed25519_key.pub");
+    machine(lab.backend).prepare(lab, node, paths)?;
+    let key = own.host_key().with_extension("pub");
     fs::read_to_string(&key).map_err(LabError::io("read", &key))
 }
 
@@ -378,20 +390,25 @@ fn on_all<T: Send>(
 }
 
 /// Waits until the node lets people in.
-fn wait_for_ssh(lab: &LabRecord, node: &LabNode) -> Result<(), LabError> {
+fn wait_for_ssh(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
     /// Longest wait for one answer.
     const TRY: Duration = Duration::from_secs(1);
     let Some(&address) = node.addresses.first() else { return Ok(()) };
     let address = SocketAddr::from((address, 22));
-    let what = || format!("wait for SSH on node {} at {address}", node.name);
-    let group = power::group(lab, node)?;
-    wait_for(what, SSH_LIMIT, || {
+    let (machine, group) = (machine(lab.backend), power::group(lab, node)?);
+    let what = || {
+        let said = machine.console(node, paths);
+        format!("wait for SSH on node {} at {address}; the end of what it said:\n{said}", node.name)
+    };
+    let limit = match lab.accelerator {
+        Some(Accelerator::Tcg) => EMULATED_SSH_LIMIT,
+        Some(Accelerator::Kvm) | None => SSH_LIMIT,
+    };
+    wait_for(what, limit, || {
         let Ok(mut stream) = TcpStream::connect_timeout(&address, TRY) else { return Ok(None) };
         let mut banner = [0; 4];
         let answered = stream.set_read_timeout(Some(TRY)).is_ok() && stream.read_exact(&mut banner).is_ok();
-        // While it is there, pam_nologin(8) lets nobody in but root.
-        let booting =
-            || group.init().is_none_or(|init| Path::new(&format!("/proc/{init}/root/run/nologin")).exists());
-        Ok((answered && &banner == b"SSH-" && !booting()).then_some(()))
+        let in_use = answered && &banner == b"SSH-" && machine.lets_people_in(node, paths, &group)?;
+        Ok(in_use.then_some(()))
     })
 }

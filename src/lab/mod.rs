@@ -1,13 +1,15 @@
 //! The built-in lab: real nodes on one machine, with real systemd, sshd, disks, networks, a fence device, and faults.
 //!
 //! In: a [`LabConfig`]. Out: a running [`Lab`] with an inventory for its nodes; or nothing left of it. Each node is a
-//! systemd-nspawn container in a network namespace and a control group of its own, over a cached minimal Debian image;
-//! it installs packages from a cached repository. The lab needs root, and never touches anything but what carries its
-//! name. It blocks; there is no async in it.
+//! machine (a systemd-nspawn container, or a QEMU virtual machine) in a network namespace and a control group of its own,
+//! over a cached minimal Debian image; it installs packages from a cached repository. What the two kinds of machines do
+//! differently is behind one trait (`machine`). The lab needs root, and never touches anything but what carries its name.
+//! It blocks; there is no async in it.
 
 mod cache;
 mod cgroup;
 mod config;
+mod container;
 mod disks;
 mod error;
 mod fault_request;
@@ -16,25 +18,30 @@ mod fence_device;
 mod fence_wire;
 mod image;
 mod inventory;
+mod launch;
 mod lifecycle;
 mod lock;
+mod machine;
 mod mounts;
 mod names;
 mod network;
-mod node;
 mod packages;
+mod personal;
 mod power;
 mod prerequisites;
 mod process;
 mod record;
 mod sources;
 mod status;
+mod storage;
 mod teardown;
 #[cfg(test)]
 mod testing;
+mod vm;
 
 pub use config::{
-    DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DEFAULT_STATE_ROOT, DiskSpec, LabConfig, Storage, Suite,
+    Accelerator, Backend, DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DEFAULT_STATE_ROOT, DiskSpec, LabConfig,
+    Storage, Suite,
 };
 pub use error::LabError;
 pub use fault_request::FaultRequest;

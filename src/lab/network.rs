@@ -95,7 +95,7 @@ pub(crate) fn port(node: &LabNode, network: usize) -> String {
     format!("n{}l{network}", node.index)
 }
 
-/// The node's interface on a network.
+/// The end of a node's cable in its namespace; also what the node calls its interface.
 pub(crate) fn interface(network: usize) -> String {
     format!("eth{}", network - 1)
 }
@@ -126,25 +126,23 @@ pub(crate) fn create_switch(lab: &LabRecord) -> Result<(), LabError> {
     batch("connect the host to the lab", Some(&switch), &format!("link set {UPLINK_PORT} master br1 up\n"))
 }
 
-/// Makes a node's namespace and its cables. What a former life of the node set up there is gone.
-pub(crate) fn create_node(lab: &LabRecord, node: &LabNode) -> Result<(), LabError> {
+/// Makes a node's namespace and its cables, then sets up the namespace with the `ip` commands in `inside`. What a former
+/// life of the node set up there is gone.
+pub(crate) fn create_node(lab: &LabRecord, node: &LabNode, inside: &str) -> Result<(), LabError> {
     remove_node(lab, node)?;
     let (switch, namespace) = (lab.name.switch(), lab.name.object(&node.name));
     add_namespace(&namespace)?;
-    let (mut outside, mut inside) = (String::new(), String::from("link set lo up\n"));
-    for (network, address) in lab.networks.iter().zip(&node.addresses) {
+    let mut outside = String::new();
+    for network in &lab.networks {
         let (port, interface) = (port(node, network.number), interface(network.number));
-        let mac = lab.name.mac(&node.name, network.number);
         outside += &format!(
-            "link add {port} type veth peer name {interface} address {mac} netns {namespace}\n\
+            "link add {port} type veth peer name {interface} netns {namespace}\n\
              link set {port} master br{} up\n",
             network.number
         );
-        inside +=
-            &format!("addr add {address}/{PREFIX_BITS} brd + dev {interface}\nlink set {interface} up\n");
     }
     batch(&format!("connect node {}", node.name), Some(&switch), &outside)?;
-    batch(&format!("give node {} its addresses", node.name), Some(&namespace), &inside)
+    batch(&format!("set up the network of node {}", node.name), Some(&namespace), inside)
 }
 
 /// Unplugs a node and forgets its namespace.

@@ -8,21 +8,19 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::config::Backend;
 use super::error::LabError;
 use super::process::is_installed;
 
-/// Programs and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 21] = [
+/// Programs that every lab needs and the Debian packages that bring them.
+const PROGRAMS: [(&str, &str); 17] = [
     ("apt-ftparchive", "apt-utils"),
     ("apt-get", "apt"),
     ("chroot", "coreutils"),
-    ("chown", "coreutils"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("losetup", "mount"),
-    ("env", "coreutils"),
     ("mmdebstrap", "mmdebstrap"),
-    ("mknod", "coreutils"),
     ("mount", "mount"),
     ("umount", "mount"),
     ("nft", "nftables"),
@@ -31,9 +29,18 @@ const PROGRAMS: [(&str, &str); 21] = [
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("systemd-id128", "systemd"),
-    ("systemd-nspawn", "systemd-container"),
     ("tc", "iproute2"),
     ("unshare", "util-linux"),
+];
+/// Programs that containers need.
+const CONTAINER_PROGRAMS: [(&str, &str); 3] =
+    [("env", "coreutils"), ("mknod", "coreutils"), ("systemd-nspawn", "systemd-container")];
+/// Programs that virtual machines need.
+const VM_PROGRAMS: [(&str, &str); 4] = [
+    ("cp", "coreutils"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("qemu-img", "qemu-utils"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
 ];
 
 /// inotify instances of one node with a cluster on it, with some to spare (systemd 3, logind 1, others).
@@ -69,13 +76,18 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Checks everything.
+/// Checks everything that a lab of this backend needs.
 ///
 /// # Errors
 /// [`LabError::Prerequisites`] with all that is missing.
-pub fn check_prerequisites() -> Result<(), LabError> {
+pub fn check_prerequisites(backend: Backend) -> Result<(), LabError> {
+    let special: &[(&'static str, &'static str)] = match backend {
+        Backend::Container => &CONTAINER_PROGRAMS,
+        Backend::Vm => &VM_PROGRAMS,
+    };
     let mut missing: Vec<Missing> = PROGRAMS
         .iter()
+        .chain(special)
         .filter(|(program, _)| !is_installed(OsStr::new(program)))
         .map(|&(program, package)| Missing::Program { program, package })
         .collect();
@@ -89,19 +101,35 @@ pub fn check_prerequisites() -> Result<(), LabError> {
         "the lab makes network namespaces, mounts and loop devices",
         "run it as root (sudo)",
     );
-    let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    condition(
-        has_filesystem(&filesystems, "overlay")
-            || Path::new("/sys/module/overlay").exists()
-            || modprobe("overlay"),
-        "the kernel has no overlay file system",
-        "modprobe overlay",
-    );
-    condition(
-        Path::new("/dev/loop-control").exists() || modprobe("loop"),
-        "there is no /dev/loop-control",
-        "modprobe loop",
-    );
+    match backend {
+        Backend::Container => {
+            let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+            condition(
+                has_filesystem(&filesystems, "overlay")
+                    || Path::new("/sys/module/overlay").exists()
+                    || modprobe("overlay"),
+                "the kernel has no overlay file system",
+                "modprobe overlay",
+            );
+            condition(
+                Path::new("/dev/loop-control").exists() || modprobe("loop"),
+                "there is no /dev/loop-control",
+                "modprobe loop",
+            );
+        }
+        Backend::Vm => {
+            condition(
+                std::env::consts::ARCH == "x86_64",
+                "virtual machines are x86_64 ones",
+                "use --backend container on this processor",
+            );
+            condition(
+                Path::new("/dev/net/tun").exists() || modprobe("tun"),
+                "there is no /dev/net/tun",
+                "modprobe tun",
+            );
+        }
+    }
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     condition(
         mounts.lines().any(|line| line.split_whitespace().nth(2) == Some("cgroup2")),
@@ -111,12 +139,12 @@ pub fn check_prerequisites() -> Result<(), LabError> {
     if missing.is_empty() { Ok(()) } else { Err(LabError::Prerequisites(missing)) }
 }
 
-/// Checks that so many more nodes fit into this machine's limits. A node whose systemd gets no inotify instance hangs
+/// Checks that so many more containers fit into this machine's limits. One whose systemd gets no inotify instance hangs
 /// half booted, so this is found out before.
 ///
 /// # Errors
 /// [`LabError::Prerequisites`] with the command that raises the limit.
-pub(crate) fn check_room_for(nodes: usize) -> Result<(), LabError> {
+pub(crate) fn check_inotify_for(nodes: usize) -> Result<(), LabError> {
     let path = Path::new("/proc/sys/fs/inotify/max_user_instances");
     let limit = fs::read_to_string(path).map_err(LabError::io("read", path))?;
     let Ok(limit) = limit.trim().parse::<usize>() else { return Ok(()) };
@@ -131,6 +159,37 @@ pub(crate) fn check_room_for(nodes: usize) -> Result<(), LabError> {
         ),
         remedy: "sysctl fs.inotify.max_user_instances=1024, or take another lab down".to_owned(),
     }]))
+}
+
+/// Checks that so many bytes of memory are available.
+///
+/// # Errors
+/// [`LabError::Prerequisites`] with what is missing.
+pub(crate) fn check_memory_for(nodes: usize, bytes_per_node: u64) -> Result<(), LabError> {
+    let (needed, available) = (bytes_per_node.saturating_mul(nodes as u64), available_memory_bytes()?);
+    if needed <= available {
+        return Ok(());
+    }
+    Err(LabError::Prerequisites(vec![Missing::Condition {
+        what: format!(
+            "{nodes} nodes need {} MiB of memory, and {} MiB are available",
+            needed >> 20,
+            available >> 20
+        ),
+        remedy: "fewer nodes (--nodes), or take another lab down".to_owned(),
+    }]))
+}
+
+/// What the kernel would give to new programs without swapping.
+pub(crate) fn available_memory_bytes() -> Result<u64, LabError> {
+    let path = Path::new("/proc/meminfo");
+    let text = fs::read_to_string(path).map_err(LabError::io("read", path))?;
+    let available_kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    Ok(available_kib * 1024)
 }
 
 /// How many inotify instances processes of root hold.

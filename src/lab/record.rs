@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::NodeName;
 
-use super::config::{DEFAULT_STATE_ROOT, Storage, Suite};
+use super::config::{Accelerator, Backend, DEFAULT_STATE_ROOT, Storage, Suite};
 use super::error::LabError;
 use super::names::LabName;
 
@@ -46,13 +46,22 @@ pub struct LabRecord {
     pub phase: Phase,
     /// The kernel's boot that it was made in; after another boot nothing of it is left but files.
     pub boot_id: String,
+    /// What its nodes are. A record that does not say was made when there were containers only.
+    #[serde(default)]
+    pub backend: Backend,
+    /// What runs virtual machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<Accelerator>,
+    /// Whether the cluster's packages are in the image already.
+    #[serde(default)]
+    pub baked: bool,
     /// The Debian of its nodes.
     pub suite: Suite,
     /// Its nodes, in order.
     pub nodes: Vec<LabNode>,
     /// Its networks, in order.
     pub networks: Vec<LabNetwork>,
-    /// The image's root file system.
+    /// The image: a root file system, or the directory with a virtual machine's disk and kernel.
     pub image: PathBuf,
     /// The package repository.
     pub packages: PathBuf,
@@ -90,7 +99,7 @@ pub struct LabNetwork {
     pub host: Option<Ipv4Addr>,
 }
 
-/// A disk of one node.
+/// A disk of a node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LabDisk {
     /// Its name.
@@ -99,9 +108,12 @@ pub struct LabDisk {
     pub size_bytes: u64,
     /// Its serial number.
     pub serial: String,
-    /// Its world wide name, with `0x`.
-    pub wwn: String,
-    /// The loop device that shows it; `None` until it is attached.
+    /// Its world wide name, with `0x`, if it has one.
+    pub wwn: Option<String>,
+    /// Whether all nodes see this same disk.
+    #[serde(default)]
+    pub shared: bool,
+    /// The loop device that shows it to a container; `None` until it is attached.
     pub device: Option<PathBuf>,
 }
 
@@ -129,12 +141,14 @@ impl LabRecord {
         })
     }
 
-    /// Disk sizes by node and name, to compare with what is wanted.
-    pub(crate) fn disk_sizes(&self) -> BTreeMap<(String, String), u64> {
+    /// Disk sizes by node and name, and whether they are shared, to compare with what is wanted.
+    pub(crate) fn disk_sizes(&self) -> BTreeMap<(String, String), (u64, bool)> {
         self.nodes
             .iter()
             .flat_map(|node| {
-                node.disks.iter().map(|disk| ((node.name.to_string(), disk.name.clone()), disk.size_bytes))
+                node.disks
+                    .iter()
+                    .map(|disk| ((node.name.to_string(), disk.name.clone()), (disk.size_bytes, disk.shared)))
             })
             .collect()
     }
@@ -217,6 +231,13 @@ impl LabPaths {
     pub(crate) fn daemon_log(&self) -> PathBuf {
         self.root.join("fenced.log")
     }
+    /// The disks that all nodes see.
+    pub(crate) fn shared(&self) -> PathBuf {
+        self.root.join("shared")
+    }
+    pub(crate) fn shared_disk(&self, name: &str) -> PathBuf {
+        self.shared().join(format!("disk-{name}.img"))
+    }
     pub(crate) fn nodes(&self) -> PathBuf {
         self.root.join("nodes")
     }
@@ -275,15 +296,35 @@ impl NodePaths {
     pub(crate) fn disk(&self, name: &str) -> PathBuf {
         self.root.join(format!("disk-{name}.img"))
     }
-    /// What the node sees as /sys/block.
+    /// What a virtual machine writes on its root file system.
+    pub(crate) fn overlay(&self) -> PathBuf {
+        self.writable().join("root.qcow2")
+    }
+    /// What a virtual machine boots with: the image's initrd and what is the node's own.
+    pub(crate) fn initrd(&self) -> PathBuf {
+        self.root.join("initrd")
+    }
+    /// Where a virtual machine is controlled.
+    pub(crate) fn qmp(&self) -> PathBuf {
+        self.root.join("qmp")
+    }
+    /// What the emulator says.
+    pub(crate) fn emulator_log(&self) -> PathBuf {
+        self.root.join("qemu.log")
+    }
+    /// The node's SSH host key.
+    pub(crate) fn host_key(&self) -> PathBuf {
+        self.root.join("ssh_host_ed25519_key")
+    }
+    /// What a container sees as /sys/block.
     pub(crate) fn sys_block(&self) -> PathBuf {
         self.root.join("sys-block")
     }
-    /// What the node sees as /dev/disk.
+    /// What a container sees as /dev/disk.
     pub(crate) fn dev_disk(&self) -> PathBuf {
         self.root.join("dev-disk")
     }
-    /// What the node sees as /run/udev/data.
+    /// What a container sees as /run/udev/data.
     pub(crate) fn udev_data(&self) -> PathBuf {
         self.root.join("udev-data")
     }

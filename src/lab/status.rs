@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::config::{Accelerator, Backend};
 use super::error::LabError;
 use super::faults::{self, Fault};
 use super::fence_device;
 use super::lifecycle::Lab;
+use super::machine::machine;
 use super::power::{self, Power};
 use super::record::{LabNetwork, LabNode};
 
@@ -23,6 +25,11 @@ pub struct LabStatus {
     pub format: u32,
     /// Its name.
     pub name: String,
+    /// What its nodes are.
+    pub backend: Backend,
+    /// What runs virtual machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<Accelerator>,
     /// The Debian of its nodes.
     pub suite: String,
     /// Where it is kept.
@@ -66,13 +73,16 @@ impl Lab {
             Ok(NodeStatus {
                 node: node.clone(),
                 power: power::state(&self.record, node, &self.paths)?,
-                frozen: group.is_frozen(),
+                frozen: group.is_populated()
+                    && machine(self.record.backend).is_frozen(node, &self.paths, &group)?,
                 processes: group.processes().len(),
             })
         });
         Ok(LabStatus {
             format: STATUS_FORMAT,
             name: self.record.name.to_string(),
+            backend: self.record.backend,
+            accelerator: self.record.accelerator,
             suite: self.record.suite.to_string(),
             state_dir: self.paths.root().to_path_buf(),
             inventory: self.paths.inventory(),

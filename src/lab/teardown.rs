@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::cache::remove_tree;
 use super::cgroup::Hierarchies;
-use super::disks;
+use super::container::{disks, power as container};
 use super::error::LabError;
 use super::fence_device;
 use super::mounts;
@@ -66,11 +66,11 @@ fn remove_all(name: &LabName, paths: &LabPaths) -> Result<(), LabError> {
     let mut seen = BTreeSet::new();
     for group in hierarchies.groups(&name.prefix()).iter().map(|group| hierarchies.group(group)) {
         group.freeze()?;
-        seen.append(&mut power::mounts_of(&group));
-        power::abort_fuse(&seen)?;
+        seen.append(&mut container::mounts_of(&group));
+        container::abort_fuse(&seen)?;
         group.end()?;
     }
-    disks::detach(&power::own_loops(&seen, &paths.nodes())?)?;
+    disks::detach(&container::own_loops(&seen, &paths.nodes())?)?;
     mounts::unmount_below(paths.root(), UNMOUNT_LIMIT)?;
     disks::detach(&disks::loops_below(paths.root()))?;
     network::remove_uplink(name)?;
@@ -104,6 +104,7 @@ fn cut_all(lab: &LabRecord, paths: &LabPaths) -> Result<(), LabError> {
 
 fn remove_files(paths: &LabPaths) -> Result<(), LabError> {
     remove_tree(&paths.nodes())?;
+    remove_tree(&paths.shared())?;
     // The record goes last: while it is there, the directory is known to be a lab's.
     for file in OWN_FILES.into_iter().chain([RECORD_FILE]) {
         remove_file(&paths.root().join(file))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::names::NodeName;
 
-use super::config::{Storage, Suite};
+use super::config::{Backend, Storage, Suite};
 use super::record::{FenceDevice, LabDisk, LabNetwork, LabNode, LabRecord, Phase, RECORD_FORMAT};
 
 /// Three nodes, two networks, one disk each.
@@ -18,7 +18,8 @@ pub(crate) fn record() -> LabRecord {
             name: "data1".to_owned(),
             size_bytes: 256 << 20,
             serial: format!("{name}-data1"),
-            wwn: format!("0x5000c5ff0000000{index}"),
+            wwn: Some(format!("0x5000c5ff0000000{index}")),
+            shared: false,
             device: Some(PathBuf::from(format!("/dev/loop{index}"))),
         }],
     };
@@ -27,6 +28,9 @@ pub(crate) fn record() -> LabRecord {
         name: "lab".parse().unwrap(),
         phase: Phase::Up,
         boot_id: "boot".to_owned(),
+        backend: Backend::Container,
+        accelerator: None,
+        baked: false,
         suite: Suite::Bookworm,
         nodes: vec![node(0, "alpha"), node(1, "beta"), node(2, "gamma")],
         networks: vec![

@@ -9,6 +9,7 @@ use super::PipelineError;
 use crate::barclamp::{BarclampError, Registry, rehearse, secret_uses};
 use crate::inventory::{Cluster, Diagnostic, Loaded, SecretRef, SecretResolver, Sudo};
 use crate::names::{BarclampName, ClusterName};
+use crate::parallel;
 use crate::secrets::SecretStore;
 
 /// An inventory whose barclamps are known and whose attributes are valid.
@@ -100,10 +101,14 @@ fn rehearsed(
     registry: &Registry,
     attributes: &BTreeMap<ClusterName, BTreeMap<BarclampName, Value>>,
 ) -> Vec<Diagnostic> {
-    let mut mistakes = Vec::new();
-    for cluster in loaded.inventory.clusters.values() {
+    let clusters: Vec<&Cluster> = loaded.inventory.clusters.values().collect();
+    let errors = parallel::map(&clusters, |cluster| {
         let resolved = attributes.get(&cluster.name).cloned().unwrap_or_default();
-        for error in rehearse(registry, cluster, resolved).err().into_iter().flatten() {
+        rehearse(registry, cluster, resolved).err().unwrap_or_default()
+    });
+    let mut mistakes = Vec::new();
+    for (cluster, errors) in clusters.into_iter().zip(errors) {
+        for error in errors {
             let entry = error.barclamp().and_then(|name| cluster.barclamps.get(name));
             let whole = || format!("/clusters/{}", cluster.name);
             let pointer = entry.map_or_else(whole, |entry| entry.pointer.clone());

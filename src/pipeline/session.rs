@@ -9,12 +9,13 @@ use tokio::sync::{Mutex, watch};
 
 use super::{Options, PipelineError};
 use crate::apply::{self, Event, EventSink, LedgerStore, Locks, Outcome, Phase, Run};
-use crate::barclamp::Registry;
-use crate::desired;
+use crate::barclamp::{BarclampError, Registry};
+use crate::desired::{self, Desired};
 use crate::discovery;
-use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
+use crate::facts::{Digest, Fact, FleetFacts, NodeOutcome, Query};
 use crate::inventory::{Cluster, Inventory};
 use crate::names::{BarclampName, ClusterName, NodeName};
+use crate::parallel;
 use crate::plan::{self, Blocked, Note, Plan, preflight};
 use crate::resource::Resource;
 use crate::secrets::SecretStore;
@@ -100,37 +101,31 @@ impl Session {
         let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
         let mut blocked: Vec<Blocked> = Vec::new();
         let mut notes: Vec<Note> = Vec::new();
-        for cluster in self.inventory.clusters.values() {
-            if !cluster.nodes.keys().any(|node| self.selected.contains(node)) {
-                continue;
-            }
-            let attributes = self.attributes.get(&cluster.name).cloned().unwrap_or_default();
-            match desired::view(cluster, &self.facts, attributes) {
-                Ok(view) => {
-                    let desired =
-                        desired::resources(&view, &self.registry).map_err(PipelineError::Barclamps)?;
-                    wanted.extend(desired.resources);
-                    notes.extend(desired.notes);
-                }
-                Err(refusals) => blocked.extend(refusals),
-            }
+        for desired in self.desired() {
+            let desired = desired.map_err(PipelineError::Barclamps)?;
+            wanted.extend(desired.resources);
+            notes.extend(desired.notes);
+            blocked.extend(desired.blocked);
         }
         self.observe(&queries(&wanted)).await;
         self.all_answered()?;
         let mut plan = plan::build(&wanted, &self.facts, &self.secrets, self.digest.clone(), notes)?;
-        for cluster in self.clusters() {
-            let steps: Vec<_> =
-                plan.steps.iter().filter(|step| cluster.nodes.contains_key(&step.node)).cloned().collect();
-            if !steps.is_empty() {
-                blocked.extend(preflight::check(cluster, &self.facts, &steps));
-            }
-        }
+        blocked.extend(preflight::check(self.clusters(), &self.facts, &plan.steps));
         plan.blocked.splice(0..0, blocked);
         self.preview(&mut plan).await;
         if !self.options.on.is_all() {
             plan::restrict(&mut plan, &self.selected);
         }
         Ok(plan)
+    }
+
+    /// What is wanted of each cluster that has a selected node.
+    fn desired(&self) -> Vec<Result<Desired, Vec<BarclampError>>> {
+        let clusters: Vec<&Cluster> = self.clusters().collect();
+        parallel::map(&clusters, |cluster| {
+            let attributes = self.attributes.get(&cluster.name).cloned().unwrap_or_default();
+            desired::of_cluster(cluster, &self.facts, attributes, &self.registry)
+        })
     }
 
     /// Carries out a plan that was just made by [`Session::plan`] or that equals it.
@@ -151,13 +146,16 @@ impl Session {
             .collect();
         let mut ledgers = BTreeMap::new();
         for (node, outcome) in &self.facts.nodes {
-            if let NodeOutcome::Answered(facts) = outcome {
-                let ledger = facts.ledger.known().cloned().unwrap_or_default();
-                ledgers.insert(node.clone(), Mutex::new(LedgerStore::new(ledger)));
+            // A ledger that could not be read is never written anew: what it records would be lost.
+            if let NodeOutcome::Answered(facts) = outcome
+                && let Fact::Known(ledger) = &facts.ledger
+            {
+                ledgers
+                    .insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone(), facts.claims.clone())));
             }
         }
         if let Some(step) = plan.steps.iter().find(|step| !ledgers.contains_key(&step.node)) {
-            return Err(PipelineError::UnknownNode(step.node.clone()));
+            return Err(PipelineError::NoLedger(step.node.clone()));
         }
         let run = Run {
             fleet: self.fleet.clone(),

@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Check;
-use crate::facts::Digest;
+use crate::facts::{ClaimEntry, Digest};
 use crate::names::NodeName;
 
 /// What is done to a unit.
@@ -48,6 +48,37 @@ impl UnitVerb {
     }
 }
 
+/// Label of a file system that is not complete yet; it goes when it is. Nobody gives it to one of their own, so what
+/// bears it can be made anew. XFS allows 12 characters (mkfs.xfs(8)).
+pub const UNFINISHED_LABEL: &str = "hactl-making";
+
+/// A file system that hactl makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilesystemType {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+impl FilesystemType {
+    /// The one of this name.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Ext4, Self::Xfs].into_iter().find(|one| one.word() == word)
+    }
+
+    /// Its name: for libblkid, for mount(8), and behind `mkfs.`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+}
+
 /// One change to one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -60,6 +91,11 @@ pub enum Action {
         packages: Vec<String>,
         /// Units that the packages would start.
         keep_stopped: Vec<String>,
+    },
+    /// See that packages can be installed, before anything is changed. The lists of packages are read anew for it.
+    CheckPackages {
+        /// Package names.
+        packages: Vec<String>,
     },
     /// Remove packages with their configuration files.
     RemovePackages {
@@ -160,6 +196,45 @@ pub enum Action {
     StopAllResources,
     /// Remove the state that Pacemaker and corosync keep on disk.
     RemoveClusterState,
+    /// Record in the node's ledger, durably, that a device is claimed: before the first byte on it.
+    ClaimDevice {
+        /// What for.
+        purpose: String,
+        /// Which device, and what its user puts on it.
+        entry: ClaimEntry,
+    },
+    /// Take a claim out of the node's ledger. What is on the device stays.
+    ReleaseClaim {
+        /// What for.
+        purpose: String,
+    },
+    /// Remove everything that is recognised on the device that the guard names.
+    WipeSignatures {
+        /// The name to reach it by.
+        path: String,
+        /// What goes, as `type/uuid`.
+        signatures: Vec<String>,
+    },
+    /// Make a file system on the device that the guard names, which holds nothing.
+    MakeFilesystem {
+        /// The name to reach it by.
+        path: String,
+        /// Which.
+        fstype: FilesystemType,
+        /// Its UUID, chosen beforehand.
+        uuid: String,
+    },
+    /// Write SBD's header on the device that the guard names, which holds nothing.
+    CreateSbdHeader {
+        /// The name to reach it by.
+        path: String,
+        /// Watchdog timeout in seconds.
+        watchdog_timeout_s: u32,
+        /// How long a message may take to arrive, in seconds.
+        msgwait_timeout_s: u32,
+    },
+    /// Have systemd read its unit files again.
+    ReloadUnitFiles,
     /// Wait for a condition.
     Wait {
         /// What must become true.
@@ -185,6 +260,12 @@ impl Action {
         Self::Wait { until, limit_s: limit.as_secs() }
     }
 
+    /// Whether it only sees that the others can be done. Nothing is changed on any node before all of these hold.
+    #[must_use]
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::CheckPackages { .. } | Self::CheckLinks { .. })
+    }
+
     /// The digest of the file that this action leaves behind, where that is known before secrets are revealed.
     #[must_use]
     pub fn file_digest(&self) -> Option<Digest> {
@@ -201,6 +282,9 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InstallPackages { packages, .. } => write!(f, "install {}", packages.join(" ")),
+            Self::CheckPackages { packages } => {
+                write!(f, "check that {} can be installed", packages.join(" "))
+            }
             Self::RemovePackages { packages } => write!(f, "remove packages {}", packages.join(" ")),
             Self::ReplaceFile { path, mode, .. } => write!(f, "write {path} ({mode:04o})"),
             Self::RemoveFile { path, restore: None } => write!(f, "remove {path}"),
@@ -226,6 +310,20 @@ impl fmt::Display for Action {
             Self::ForgetLedger => f.write_str("forget what hactl recorded"),
             Self::StopAllResources => f.write_str("stop every resource of the cluster"),
             Self::RemoveClusterState => f.write_str("remove the state of corosync and Pacemaker"),
+            Self::ClaimDevice { purpose, entry } => {
+                write!(f, "record that {} is claimed for {purpose}", entry.identity)
+            }
+            Self::ReleaseClaim { purpose } => {
+                write!(f, "forget the claim for {purpose} (what is on the device stays)")
+            }
+            Self::WipeSignatures { path, signatures } => {
+                write!(f, "wipe {} on {path}", signatures.join(" and "))
+            }
+            Self::MakeFilesystem { path, fstype, uuid } => {
+                write!(f, "make {} on {path} (UUID {uuid})", fstype.word())
+            }
+            Self::CreateSbdHeader { path, .. } => write!(f, "write the SBD header on {path}"),
+            Self::ReloadUnitFiles => f.write_str("have systemd read its unit files again"),
             Self::Wait { until, limit_s } => write!(f, "wait until {until} (at most {limit_s} s)"),
         }
     }

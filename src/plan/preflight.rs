@@ -1,15 +1,15 @@
 //! What must be so on every node before anything is changed on any of them. Pure.
 //!
-//! In: one cluster of the inventory and the facts. Out: everything that speaks against changing it.
+//! In: the inventory's clusters, the facts and the steps. Out: everything that speaks against carrying them out.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 
 use super::{Action, Blocked, Step};
 use crate::corosync::CorosyncConf;
 use crate::distro::Distro;
-use crate::facts::{ClusterQuery, Fact, FleetFacts, NodeFacts, Observation, Query};
+use crate::facts::{ClusterQuery, Fact, FileState, FleetFacts, NodeFacts, Observation, Query};
 use crate::inventory::{Cluster, Node};
 use crate::names::NodeName;
 use crate::resource::ResourceId;
@@ -38,15 +38,29 @@ pub fn queries() -> [Query; 2] {
     ]
 }
 
-/// Everything that speaks against carrying out these steps on the nodes of the cluster.
+/// Everything that speaks against carrying out these steps, on the nodes of the clusters that have any.
 #[must_use]
-pub fn check(cluster: &Cluster, facts: &FleetFacts, steps: &[Step]) -> Vec<Blocked> {
+pub fn check<'c>(
+    clusters: impl IntoIterator<Item = &'c Cluster>,
+    facts: &FleetFacts,
+    steps: &[Step],
+) -> Vec<Blocked> {
+    let changed: BTreeSet<&NodeName> = steps.iter().map(|step| &step.node).collect();
+    let installs = |step: &&Step| matches!(step.action, Action::InstallPackages { .. });
+    let installing: BTreeSet<&NodeName> = steps.iter().filter(installs).map(|step| &step.node).collect();
     let mut found = Vec::new();
-    for node in cluster.nodes.values() {
-        let mut problems = Problems { node: &node.name, found: &mut found };
-        match facts.node(&node.name) {
-            Some(seen) => check_node(cluster, node, seen, steps, &mut problems),
-            None => problems.add("it could not be asked", "see that the node answers, then run again"),
+    for cluster in clusters {
+        if !cluster.nodes.keys().any(|node| changed.contains(node)) {
+            continue;
+        }
+        for node in cluster.nodes.values() {
+            let mut problems = Problems { node: &node.name, found: &mut found };
+            match facts.node(&node.name) {
+                Some(seen) => {
+                    check_node(cluster, node, seen, installing.contains(&node.name), &mut problems);
+                }
+                None => problems.add("it could not be asked", "see that the node answers, then run again"),
+            }
         }
     }
     found
@@ -79,10 +93,7 @@ impl Problems<'_> {
     }
 }
 
-fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, steps: &[Step], problems: &mut Problems<'_>) {
-    let installs = steps
-        .iter()
-        .any(|step| step.node == node.name && matches!(step.action, Action::InstallPackages { .. }));
+fn check_node(cluster: &Cluster, node: &Node, seen: &NodeFacts, installs: bool, problems: &mut Problems<'_>) {
     if let Some(os) = problems.known("the distribution", &seen.os)
         && let Err(error) = Distro::of(os)
     {
@@ -165,10 +176,6 @@ fn addresses(node: &Node, seen: &NodeFacts, problems: &mut Problems<'_>) {
                 format!("link {number} ({address}) is on {}, which is down", link.name),
                 format!("bring {} up on the node", link.name),
             ),
-            Some(_) if IpAddr::is_loopback(address) => problems.add(
-                format!("link {number} uses the loopback address {address}, which other nodes cannot reach"),
-                "give an address of the node's network in `links`",
-            ),
             Some(_) => {}
         }
     }
@@ -192,6 +199,15 @@ fn leftovers(cluster: &Cluster, seen: &NodeFacts, problems: &mut Problems<'_>) {
         return;
     }
     let present = match seen.observation(&conf) {
+        // A text that was not told is too large for a configuration of corosync, or no text at all.
+        Observation::File(Some(FileState { text: None, .. })) => {
+            return problems.add(
+                format!("{COROSYNC_CONF} there is no text that can be judged"),
+                format!(
+                    "see what it is; if nobody needs it, remove {COROSYNC_CONF} on the node; hactl does not"
+                ),
+            );
+        }
         Observation::File(state) => state.and_then(|state| state.text),
         Observation::Unknown(why) => {
             return problems.add(format!("{COROSYNC_CONF}: {why}"), "see why and run again");
@@ -216,3 +232,7 @@ fn leftovers(cluster: &Cluster, seen: &NodeFacts, problems: &mut Problems<'_>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "preflight_tests.rs"]
+mod tests;

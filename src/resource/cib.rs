@@ -1,6 +1,7 @@
 //! The CIB: everything that Pacemaker is to do, changed by one patch.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Change, DiffContext, Resource, ResourceId, Steps};
@@ -11,6 +12,8 @@ use crate::plan::{Action, Blocked, Check, Guard, Note};
 
 /// How long Pacemaker may take to do all that a change of the CIB asks for.
 const SETTLE_LIMIT: Duration = Duration::from_secs(300);
+/// How many objects of others a plan names.
+const MAX_FOREIGN_NAMED: usize = 40;
 /// The schema of a CIB that does not exist yet; Pacemaker's own is used where there is one.
 const FIRST_SCHEMA: &str = "pacemaker-3.0";
 
@@ -155,8 +158,14 @@ impl CibConfig {
         if difference.foreign.is_empty() {
             return Vec::new();
         }
-        let names: Vec<String> = difference.foreign.iter().map(ToString::to_string).collect();
-        let text = format!("in the CIB, not made by hactl, left alone: {}", names.join(", "));
+        let named = difference.foreign.iter().take(MAX_FOREIGN_NAMED).map(ToString::to_string);
+        let mut text = format!(
+            "in the CIB, not made by hactl, left alone: {}",
+            named.collect::<Vec<String>>().join(", ")
+        );
+        if let Some(more) = difference.foreign.len().checked_sub(MAX_FOREIGN_NAMED).filter(|more| *more > 0) {
+            let _ = write!(text, " and {more} more (`cibadmin --query` tells all)");
+        }
         vec![Note { cluster: self.cluster.clone(), text }]
     }
 

@@ -20,6 +20,9 @@ pub struct Packages {
     pub names: BTreeSet<String>,
     /// Units that must not start when the packages are installed.
     pub keep_stopped: BTreeSet<String>,
+    /// Whether nothing that hactl does first makes them available: then it is seen before anything is changed that
+    /// they can be installed.
+    pub available_now: bool,
 }
 
 impl Packages {
@@ -67,8 +70,11 @@ impl Resource for Packages {
             return Ok(Change::None);
         }
         let mut steps = Steps::of(&self.id);
+        let names: Vec<String> = missing.iter().cloned().collect();
+        if self.available_now {
+            steps.push(&self.node, "check", Action::CheckPackages { packages: names.clone() }, &[]);
+        }
         steps.push(&self.node, "install", Action::install(&missing, &self.keep_stopped), &[]);
-        let names: Vec<String> = missing.into_iter().collect();
         let diff: String = names.iter().map(|name| format!("+{name}\n")).collect();
         let summary = format!("install {}", names.join(" "));
         steps.proof(Check::Packages { names });

@@ -169,3 +169,75 @@ impl<'a> Rollout<'a> {
         self.maintenance_off();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(corosync: bool, pacemaker: bool, class: ChangeClass) -> NodeState {
+        NodeState {
+            corosync,
+            pacemaker,
+            startable: true,
+            needed: Classification { class, changes: Vec::new() },
+        }
+    }
+
+    /// The steps in their order, each as `action@node`.
+    fn steps(states: &[(&str, NodeState)], make: impl Fn(&mut Rollout<'_>)) -> Vec<String> {
+        let id = ResourceId::on_node("corosync", "conf", &NodeName::new("alpha").unwrap());
+        let states = states.iter().map(|(name, state)| {
+            let NodeState { corosync, pacemaker, startable, needed } = state;
+            let state = NodeState {
+                corosync: *corosync,
+                pacemaker: *pacemaker,
+                startable: *startable,
+                needed: needed.clone(),
+            };
+            (NodeName::new(*name).unwrap(), state)
+        });
+        let states: BTreeMap<NodeName, NodeState> = states.collect();
+        let mut rollout = Rollout::of(&id, &states);
+        make(&mut rollout);
+        let steps = rollout.into_steps().into_steps();
+        steps.iter().map(|step| format!("{} @{}", step.action, step.node)).collect()
+    }
+
+    #[test]
+    fn a_rollout_that_was_killed_begins_with_the_node_that_it_left_down() {
+        use ChangeClass::{None, RollingRestart};
+        let states = [
+            ("alpha", state(true, true, RollingRestart)),
+            ("beta", state(true, false, None)),
+            ("gamma", state(true, true, None)),
+        ];
+        assert_eq!(
+            steps(&states, |rollout| rollout.restart_one_by_one()),
+            [
+                "maintenance mode on (resources keep running unmanaged) @alpha",
+                "start corosync.service @beta",
+                "start pacemaker.service @beta",
+                "wait until Pacemaker has alpha, gamma, beta online (at most 180 s) @beta",
+                "stop pacemaker.service @alpha",
+                "stop corosync.service @alpha",
+                "start corosync.service @alpha",
+                "start pacemaker.service @alpha",
+                "wait until Pacemaker has alpha, gamma, beta online (at most 180 s) @alpha",
+                "maintenance mode off @alpha",
+            ],
+            "gamma runs with the new file already"
+        );
+    }
+
+    #[test]
+    fn maintenance_mode_is_asked_of_a_node_where_pacemaker_runs() {
+        let class = ChangeClass::FullStop;
+        let states = [("alpha", state(true, false, class)), ("beta", state(true, true, class))];
+        let all = steps(&states, |rollout| rollout.stop_all());
+        assert_eq!(
+            all.first().map(String::as_str),
+            Some("maintenance mode on (resources keep running unmanaged) @beta")
+        );
+        assert!(!all.contains(&"stop pacemaker.service @alpha".to_owned()), "{all:?}");
+    }
+}

@@ -30,7 +30,8 @@ pub fn outcome_text(outcome: &Outcome, took: Duration, log: Option<&Utf8Path>, t
         let _ = writeln!(out, "{}", theme.good(format!("Done: {done} in {took}.")));
         return out;
     }
-    let word = if outcome.interrupted { "Interrupted" } else { "Failed" };
+    // A lost node interrupts a run, too: what failed is what there is to tell.
+    let word = if outcome.interrupted && outcome.failed.is_empty() { "Interrupted" } else { "Failed" };
     let mut line = format!("{word} after {took}: {done} done");
     if !outcome.failed.is_empty() {
         let _ = write!(line, ", {} failed", outcome.failed.len());
@@ -39,7 +40,12 @@ pub fn outcome_text(outcome: &Outcome, took: Duration, log: Option<&Utf8Path>, t
         let _ = write!(line, ", {} not begun", outcome.not_begun.len());
     }
     let _ = writeln!(out, "{}", theme.alarm(format!("{line}.")));
-    let _ = writeln!(out, "Run the same command again to go on from here.");
+    let next = if outcome.unchanged() {
+        "Nothing was changed. Run the same command again when what is wrong is mended."
+    } else {
+        "Run the same command again to go on from here."
+    };
+    let _ = writeln!(out, "{next}");
     if let Some(log) = log {
         let _ = writeln!(out, "Log of every command: {log}");
     }
@@ -70,9 +76,10 @@ mod tests {
                 reason: "E: Unable to locate package corosync\nexit code 100".to_owned(),
                 advice: "check the node's apt sources".to_owned(),
                 kind: FailureKind::Failed,
+                looked: false,
             }],
             not_begun: vec![step("d")],
-            interrupted: false,
+            ..Outcome::default()
         };
         let log = Utf8Path::new("/tmp/hactl.log");
         let text = outcome_text(&outcome, Duration::from_secs(12), Some(log), Theme::new(false));
@@ -86,6 +93,16 @@ mod tests {
              Run the same command again to go on from here.\n\
              Log of every command: /tmp/hactl.log\n"
         );
+    }
+
+    #[test]
+    fn what_was_only_looked_at_was_not_changed() {
+        let mut outcome =
+            Outcome { done: vec![step("a")], looked: 1, not_begun: vec![step("b")], ..Outcome::default() };
+        let text = |outcome: &Outcome| outcome_text(outcome, Duration::from_secs(1), None, Theme::new(false));
+        assert!(text(&outcome).contains("Nothing was changed."), "{}", text(&outcome));
+        outcome.looked = 0;
+        assert!(text(&outcome).contains("Run the same command again to go on"), "{}", text(&outcome));
     }
 
     #[test]

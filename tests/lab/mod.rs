@@ -16,11 +16,13 @@
 #![allow(dead_code, unused_imports)]
 
 mod client;
+mod gate;
+#[path = "../support/harness.rs"]
 mod harness;
 mod nodes;
 mod program;
 
 pub(crate) use client::Client;
-pub(crate) use harness::run_tests;
+pub(crate) use gate::{run_tests, run_vm_tests};
 pub(crate) use nodes::{RUN_LIMIT, TestLab};
 pub(crate) use program::{Program, Ran};

@@ -1,5 +1,6 @@
 //! A lab of a test's own: it begins bare and ends with the test, also when that fails.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,13 +31,17 @@ pub(crate) struct TestLab {
 }
 
 impl TestLab {
-    /// Brings a lab up. What a killed earlier run of the same test left is taken down first.
-    pub(crate) fn up(test: &str, options: &[&str]) -> Self {
-        // The same name in every run of this checkout, so that leftovers are found, and another in every checkout, so
-        // that they do not meet.
+    /// The name of a test's lab: the same in every run of this checkout, so that leftovers are found, and another in every
+    /// checkout, so that they do not meet.
+    pub(crate) fn name_of(test: &str) -> String {
         let checkout = hactl::facts::Digest::of(env!("CARGO_MANIFEST_DIR").as_bytes()).to_string();
         let hex: String = checkout.chars().rev().filter(char::is_ascii_hexdigit).take(4).collect();
-        let name = format!("t-{test}-{}", hex.to_lowercase());
+        format!("t-{test}-{}", hex.to_lowercase())
+    }
+
+    /// Brings a lab up. What a killed earlier run of the same test left is taken down first.
+    pub(crate) fn up(test: &str, options: &[&str]) -> Self {
+        let name = Self::name_of(test);
         let folder = tempfile::Builder::new().prefix(&format!("hactl-{name}-")).tempdir().expect("a folder");
         let mut lab =
             Self { name, folder, nodes: String::new(), services: String::new(), began: Instant::now() };
@@ -130,6 +135,34 @@ impl TestLab {
     #[track_caller]
     pub(crate) fn fault(&self, words: &[&str]) {
         self.lab(&["fault"], words, NODE_LIMIT).expect(0);
+    }
+
+    /// Whether a node has power (`on`, `starting` or `off`), and whether it is frozen.
+    #[track_caller]
+    pub(crate) fn power(&self, node: &str) -> (String, bool) {
+        let status = self.lab(&["status"], &["--json"], NODE_LIMIT).expect(0).json();
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let found = nodes.iter().find(|found| found["name"] == node).expect("the lab has the node");
+        (found["power"].as_str().unwrap_or_default().to_owned(), found["frozen"] == true)
+    }
+
+    /// The nodes' addresses, one for each network.
+    #[track_caller]
+    pub(crate) fn links(&self) -> BTreeMap<String, Vec<String>> {
+        let status = self.lab(&["status"], &["--json"], NODE_LIMIT).expect(0).json();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+        let links = |node: &serde_json::Value| list(&node["addresses"]).iter().map(text).collect();
+        list(&status["nodes"]).iter().map(|node| (text(&node["name"]), links(node))).collect()
+    }
+
+    /// Address, port and secret of the lab's fence device.
+    pub(crate) fn fence_device(&self) -> (String, u16, String) {
+        let name = self.name.parse().expect("a lab's name");
+        let lab = hactl::lab::Lab::open(&name, None).expect("the lab is up");
+        let fence = &lab.record().fence;
+        let secret = std::fs::read_to_string(&fence.secret).expect("the secret can be read");
+        (fence.ip.to_string(), fence.port, secret)
     }
 
     /// Waits until a line of shell succeeds on a node.

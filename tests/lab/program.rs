@@ -131,6 +131,13 @@ impl Program {
         }
     }
 
+    /// What Ctrl-C does (SIGINT).
+    #[track_caller]
+    pub(crate) fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill starts").success(), "it had ended already");
+    }
+
     /// Ends it as a crash would (SIGKILL).
     pub(crate) fn kill(&mut self) {
         self.child.kill().ok();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::apply::run::{Run, StepError, tail};
-use crate::apply::{Event, LedgerStore};
+use crate::apply::{Event, FailureKind, LedgerStore};
 use crate::plan::Step;
 use crate::transport::{Command, Output};
 
@@ -17,6 +17,9 @@ const LISTS_LOCK_WAIT: Duration = Duration::from_secs(60);
 const LISTS_LOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// What apt says when another process holds a lock.
 const LOCKED: &str = "Could not get lock";
+/// What to do when a source of packages does not answer.
+const SOURCES_DO_NOT_ANSWER: &str =
+    "the node's package sources do not answer: see its network and /etc/apt/sources.list, then run again";
 /// How long masking a few units may take.
 const MASK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,6 +39,37 @@ fn apt_get<'a>(verb: &[&str], packages: impl IntoIterator<Item = &'a str>) -> Co
     apt(&[argv.as_slice(), packages.as_slice()].concat())
 }
 
+/// Carries out [`crate::plan::Action::CheckPackages`].
+///
+/// # Errors
+/// apt would refuse to install them: one is not to be had, or they do not go together with what is installed.
+pub(super) async fn check(step: &Step, run: &Run, packages: &[String]) -> Result<(), StepError> {
+    let before = |mut error: StepError| {
+        if error.kind == FailureKind::Failed {
+            error.kind = FailureKind::Guard;
+        }
+        error
+    };
+    let lists = update(step, run).await.map_err(before)?;
+    let output = run.exec(&step.node, &simulation(packages)).await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    // What a killed run left half done may be in the way of every installation until it is finished, and finishing it
+    // is a change: the installation does that first, and tells it when that is not enough.
+    let audit = run.exec(&step.node, &apt(&["dpkg", "--audit"])).await?;
+    if audit.status.success() && !audit.stdout.is_empty() {
+        return Ok(());
+    }
+    let mut refused = before(refused(&output, packages));
+    let fetched = lists.stderr_text();
+    if is_unanswered(&fetched) {
+        refused.reason = format!("{}\n{}", refused.reason, fetched.trim_end());
+        SOURCES_DO_NOT_ANSWER.clone_into(&mut refused.advice);
+    }
+    Err(refused)
+}
+
 /// Carries out [`crate::plan::Action::InstallPackages`].
 ///
 /// # Errors
@@ -51,8 +85,7 @@ pub(super) async fn install(
     mend(step, run).await?;
     update(step, run).await?;
     let names = packages.iter().map(String::as_str);
-    let simulated = apt_get(&["install", "--simulate", "--no-install-recommends"], names.clone());
-    let simulated = checked(step, run, &simulated, packages).await?;
+    let simulated = checked(step, run, &simulation(packages), packages).await?;
     let mut fresh: Vec<String> = newly_installed(&simulated.stdout_text());
     let transport = run.transport(&step.node)?;
     ledger
@@ -114,13 +147,19 @@ async fn mend(step: &Step, run: &Run) -> Result<(), StepError> {
     }
 }
 
-/// Reads the package lists; apt does not wait for this lock itself.
-async fn update(step: &Step, run: &Run) -> Result<(), StepError> {
+/// What apt would do, without doing it.
+fn simulation(packages: &[String]) -> Command {
+    apt_get(&["install", "--simulate", "--no-install-recommends"], packages.iter().map(String::as_str))
+}
+
+/// Reads the package lists; apt does not wait for this lock itself. A source that does not answer is a warning only, in
+/// what is returned.
+async fn update(step: &Step, run: &Run) -> Result<Output, StepError> {
     let deadline = tokio::time::Instant::now() + LISTS_LOCK_WAIT;
     loop {
         let output = run.exec(&step.node, &apt(&["apt-get", "-q", "update"])).await?;
         if output.status.success() {
-            return Ok(());
+            return Ok(output);
         }
         if !tail(&output).contains(LOCKED) || tokio::time::Instant::now() >= deadline {
             return Err(refused(&output, &[]));
@@ -146,6 +185,11 @@ async fn checked(
     if output.status.success() { Ok(output) } else { Err(refused(&output, packages)) }
 }
 
+/// Whether apt complains that a source of packages does not answer.
+fn is_unanswered(said: &str) -> bool {
+    said.contains("Failed to fetch") || said.contains("Could not resolve")
+}
+
 /// What apt's refusal means, and what to do.
 fn refused(output: &Output, packages: &[String]) -> StepError {
     let said = tail(output);
@@ -155,8 +199,8 @@ fn refused(output: &Output, packages: &[String]) -> StepError {
         "the node's package sources do not carry it: correct /etc/apt/sources.list, then run again"
     } else if said.contains("No space left") || said.contains("don't have enough free space") {
         "make room on the node, then run again: what is half done is finished then"
-    } else if said.contains("Failed to fetch") || said.contains("Could not resolve") {
-        "the node's package sources do not answer: see its network and /etc/apt/sources.list, then run again"
+    } else if is_unanswered(&said) {
+        SOURCES_DO_NOT_ANSWER
     } else {
         "see what the package manager says on the node, then run again: what is half done is finished then"
     };

@@ -1,0 +1,35 @@
+//! Which tests in a lab can run here.
+
+use std::process::ExitCode;
+
+use hactl::lab::{Backend, check_prerequisites};
+
+use super::harness;
+
+/// The variable that asks for the tests in virtual machines when it is `1`.
+const ASKED: &str = "HACTL_TEST_VM";
+
+/// A test in a lab: its name and what it does.
+pub(crate) type Test = (&'static str, fn());
+
+/// Lists or runs tests in a lab of containers, as the command line says.
+pub(crate) fn run_tests(tests: &[Test]) -> ExitCode {
+    list_or_run(tests, missing(Backend::Container))
+}
+
+/// Lists or runs tests in a lab of virtual machines, where they were asked for: they take minutes of all processors.
+pub(crate) fn run_vm_tests(tests: &[Test]) -> ExitCode {
+    let asked = std::env::var_os(ASKED).is_some_and(|value| value == "1");
+    let not_asked = (!asked).then(|| format!("they take long; `make test-vm` (or {ASKED}=1) runs them"));
+    list_or_run(tests, not_asked.or_else(|| missing(Backend::Vm)))
+}
+
+/// What keeps tests from running here.
+fn missing(backend: Backend) -> Option<String> {
+    check_prerequisites(backend).err().map(|error| error.to_string().replace('\n', "; "))
+}
+
+fn list_or_run(tests: &[Test], missing: Option<String>) -> ExitCode {
+    let test = |(name, run): &Test| harness::Test { name, run: *run, missing: missing.clone() };
+    harness::run_tests(&tests.iter().map(test).collect::<Vec<_>>())
+}

@@ -1,0 +1,20 @@
+//! The lab of virtual machines, for real: kernels of their own, DRBD in them, watchdogs, a shared disk, power, fencing, and
+//! that nothing is left. Minutes under emulation, so it runs when it is asked for (`make test-vm`).
+
+// Helpers of tests are not in a `#[test]` themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "lab/mod.rs"]
+mod lab;
+
+#[path = "lab_vm/down.rs"]
+mod down;
+#[path = "lab_vm/pair.rs"]
+mod pair;
+
+fn main() -> std::process::ExitCode {
+    lab::run_vm_tests(&[
+        ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
+        ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
+    ])
+}

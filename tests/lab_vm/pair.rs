@@ -1,0 +1,188 @@
+//! Two machines with a disk each and one that both see.
+
+use std::time::{Duration, Instant};
+
+use crate::lab::TestLab;
+
+/// Longest time until DRBD's sides have met or agreed.
+const DRBD_LIMIT: Duration = Duration::from_secs(120);
+/// Longest time until a machine that was reset or fenced is back.
+const BACK_LIMIT: Duration = Duration::from_secs(300);
+/// Both sides are there and whole.
+const IN_SYNC: &str = "grep -q 'cs:Connected ro:[A-Za-z]*/[A-Za-z]* ds:UpToDate/UpToDate' /proc/drbd";
+
+pub(crate) fn a_pair_of_virtual_machines() {
+    let options =
+        ["--backend", "vm", "--nodes", "2", "--baked", "--shared-disk", "sbd=16M", "--boot-delay", "0"];
+    let lab = TestLab::up("pair", &options);
+    bare(&lab);
+    disks(&lab);
+    stands_still(&lab);
+    drbd(&lab);
+    fenced(&lab);
+    watchdog(&lab);
+    cables(&lab);
+    shut_down(&lab);
+}
+
+/// A node is itself, with a kernel of its own and nothing running on it.
+fn bare(lab: &TestLab) {
+    for node in ["alpha", "beta"] {
+        assert_eq!(lab.on(node, "uname -n").trim(), node);
+        assert_eq!(lab.on(node, "systemctl is-system-running").trim(), "running");
+        lab.on(node, "! systemctl is-active corosync pacemaker sbd drbd haproxy");
+        lab.on(node, "! systemctl is-enabled corosync pacemaker sbd haproxy");
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the host has a kernel");
+    assert_ne!(boot_id(lab, "alpha"), host, "the node has a kernel of its own");
+    let ids = ["alpha", "beta"].map(|node| lab.on(node, "cat /etc/machine-id"));
+    assert_ne!(ids[0], ids[1], "machine ids are the nodes' own");
+    // The package repository is the container lab's.
+    lab.on(
+        "beta",
+        "apt-get update -q && apt-get install -q --yes --no-install-recommends bc && bc --version",
+    );
+    lab.say("two machines answer, each itself, and install packages");
+}
+
+/// Disks have the names that an inventory uses, and the shared one is one disk.
+fn disks(lab: &TestLab) {
+    let list = "lsblk --noheadings --nodeps --bytes --output SERIAL,SIZE | sort | tr -s ' ' | grep -v hactl-lab-root";
+    assert_eq!(lab.on("alpha", list).trim(), "alpha-data1 268435456\nshared-sbd 16777216");
+    assert_eq!(lab.on("beta", list).trim(), "beta-data1 268435456\nshared-sbd 16777216");
+    let shared = "/dev/disk/by-id/virtio-shared-sbd";
+    lab.on(
+        "alpha",
+        &format!("echo written by alpha | dd of={shared} bs=512 conv=sync oflag=direct status=none"),
+    );
+    let read = lab.on("beta", &format!("dd if={shared} bs=512 count=1 iflag=direct status=none | head -n 1"));
+    assert_eq!(read.trim_end_matches('\0').trim(), "written by alpha");
+    lab.on("alpha", "test ! -e /dev/disk/by-id/virtio-beta-data1");
+    lab.say("disks have their names, and both nodes see the shared one");
+}
+
+/// A frozen machine does nothing at all, and goes on where it was.
+fn stands_still(lab: &TestLab) {
+    let boot = boot_id(lab, "beta");
+    lab.fault(&["freeze", "beta"]);
+    assert_eq!(lab.power("beta"), ("on".to_owned(), true));
+    let beta = &lab.links()["beta"][0];
+    lab.on("alpha", &format!("! timeout 3 bash -c '</dev/tcp/{beta}/22'"));
+    lab.fault(&["thaw", "beta"]);
+    assert_eq!(lab.power("beta"), ("on".to_owned(), false));
+    assert_eq!(boot_id(lab, "beta"), boot);
+    lab.say("a machine was frozen and thawed");
+}
+
+fn boot_id(lab: &TestLab, node: &str) -> String {
+    lab.on(node, "cat /proc/sys/kernel/random/boot_id")
+}
+
+/// Two disks become one volume with the kernel's DRBD, configured by hand.
+fn drbd(lab: &TestLab) {
+    let links = lab.links();
+    let side = |node: &str| {
+        format!(
+            "  on {node} {{ device /dev/drbd0; disk /dev/disk/by-id/virtio-{node}-data1; address {}:7788; \
+             meta-disk internal; }}\n",
+            links[node][1]
+        )
+    };
+    let resource = format!("resource r0 {{\n  net {{ protocol C; }}\n{}{}}}\n", side("alpha"), side("beta"));
+    for node in ["alpha", "beta"] {
+        lab.on(node, &format!("printf '%s' '{resource}' >/etc/drbd.d/r0.res && modprobe drbd"));
+        lab.on(node, "drbdadm create-md --force r0 && drbdadm up r0");
+    }
+    lab.wait_on("alpha", "both sides have met", DRBD_LIMIT, "grep -q 'cs:Connected' /proc/drbd");
+    lab.on("alpha", "drbdadm -- --clear-bitmap new-current-uuid r0/0 && drbdadm primary r0");
+    lab.wait_on("alpha", "both sides agree", DRBD_LIMIT, IN_SYNC);
+    // Discarding the disk would put all of it into the activity log.
+    lab.on("alpha", "mkfs.ext4 -q -E nodiscard,lazy_itable_init=0 /dev/drbd0 && mkdir -p /srv/r0 && mount /dev/drbd0 /srv/r0");
+    lab.on("alpha", "echo kept >/srv/r0/synced && sync");
+    lab.on("beta", "! drbdadm primary r0");
+    lab.say("DRBD of the kernel: connected, up to date, one primary");
+}
+
+/// A node takes another's power through the lab's fence device; what was written is on the survivor.
+fn fenced(lab: &TestLab) {
+    let before = boot_id(lab, "alpha");
+    let began = Instant::now();
+    lab.on("beta", &agent(lab, "off", "alpha"));
+    assert_eq!(lab.power("alpha"), ("off".to_owned(), false));
+    lab.say(&format!("fenced in {:.1} s", began.elapsed().as_secs_f64()));
+    lab.wait_on("beta", "the peer is gone", DRBD_LIMIT, "grep -q 'cs:WFConnection' /proc/drbd");
+    lab.on("beta", "drbdadm primary r0 && mkdir -p /srv/r0 && mount /dev/drbd0 /srv/r0");
+    assert_eq!(lab.on("beta", "cat /srv/r0/synced").trim(), "kept");
+    lab.on("beta", "dd if=/dev/urandom of=/srv/r0/more bs=64k count=16 status=none && sync");
+    lab.on("beta", &agent(lab, "on", "alpha"));
+    lab.wait_on("alpha", "it is back", BACK_LIMIT, "test ! -e /run/nologin");
+    assert_ne!(boot_id(lab, "alpha"), before);
+    lab.on("alpha", "test -e /etc/drbd.d/r0.res && drbdadm up r0");
+    lab.wait_on("alpha", "it has caught up", DRBD_LIMIT, IN_SYNC);
+    // Not the whole disk: what was written meanwhile, and the parts of 4 MiB that were in use when the power went (DRBD's
+    // activity log).
+    let received = lab.on("alpha", "sed -n 's/.* nr:\\([0-9]*\\) .*/\\1/p' /proc/drbd");
+    let kib: u64 = received.trim().parse().expect("a number of KiB");
+    assert!((1024..128 * 1024).contains(&kib), "{kib} KiB were resynchronised");
+    lab.on("beta", "umount /srv/r0 && drbdadm secondary r0");
+    lab.say(&format!("the survivor had the data; {kib} KiB were resynchronised"));
+}
+
+/// The words that make a node use the fence agent.
+fn agent(lab: &TestLab, action: &str, plug: &str) -> String {
+    let (address, port, secret) = lab.fence_device();
+    format!("fence_hactl_lab -o {action} -a {address} -u {port} -p {secret} -n {plug}")
+}
+
+/// A node that stops feeding its watchdog is reset by it.
+fn watchdog(lab: &TestLab) {
+    let before = boot_id(lab, "alpha");
+    assert_eq!(lab.on("alpha", "cat /sys/class/watchdog/watchdog0/identity").trim(), "i6300ESB timer");
+    // Opened, never fed and not closed in the way that says it is meant so.
+    lab.on("alpha", "wdctl --settimeout 5 /dev/watchdog0 >/dev/null && echo x >/dev/watchdog0");
+    let deadline = Instant::now() + BACK_LIMIT;
+    let after = loop {
+        let ran = lab.try_on("alpha", "cat /proc/sys/kernel/random/boot_id");
+        if ran.code == Some(0) && ran.out != before {
+            break ran.out;
+        }
+        assert!(Instant::now() < deadline, "the watchdog did not reset alpha\n{ran}");
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    assert_ne!(after, before);
+    lab.say("a watchdog that was not fed reset its node");
+}
+
+/// Cables are cut and healed; the host keeps its own.
+fn cables(lab: &TestLab) {
+    let links = lab.links();
+    let reaches = |network: usize| {
+        let address = &links["beta"][network];
+        lab.try_on("alpha", &format!("timeout 5 bash -c '</dev/tcp/{address}/22'")).code == Some(0)
+    };
+    assert!(reaches(0) && reaches(1), "before the fault");
+    lab.fault(&["partition", "alpha", "beta", "--network", "2"]);
+    assert!(reaches(0) && !reaches(1), "parted on network 2");
+    lab.fault(&["heal"]);
+    assert!(reaches(1), "healed");
+    lab.say("a cable was cut and healed");
+}
+
+/// A machine that is shut down from inside is off, and power-on brings it back with what it had.
+fn shut_down(lab: &TestLab) {
+    lab.on("beta", "touch /etc/kept && sync && systemctl --no-block poweroff");
+    wait_until_off(lab, "beta");
+    lab.fault(&["power-on", "beta"]);
+    lab.on("beta", "test -e /etc/kept && test \"$(uname -n)\" = beta");
+    lab.fault(&["power-cut", "beta"]);
+    assert_eq!(lab.power("beta").0, "off");
+    lab.say("shut down, switched on, cut off");
+}
+
+fn wait_until_off(lab: &TestLab, node: &str) {
+    let deadline = Instant::now() + BACK_LIMIT;
+    while lab.power(node).0 != "off" {
+        assert!(Instant::now() < deadline, "{node} is not off after {BACK_LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
