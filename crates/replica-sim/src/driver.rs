@@ -112,9 +112,11 @@ impl World {
             },
             _ => {
                 // Two: in a partition with quorum one of them waits and has to give up.
-                let suspended =
-                    |at: &usize| self.nodes[*at].replica.as_ref().is_some_and(Replica::io_is_suspended);
-                let loser = primaries.iter().copied().find(suspended).unwrap_or(at);
+                let waits = |at: &usize| {
+                    let replica = self.nodes[*at].replica.as_ref();
+                    replica.is_some_and(|replica| replica.io_is_suspended() || !replica.has_quorum())
+                };
+                let loser = primaries.iter().copied().find(waits).unwrap_or(at);
                 self.demote(loser);
             }
         }

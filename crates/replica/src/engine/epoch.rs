@@ -143,13 +143,11 @@ impl Replica {
         if self.epochs.list.back().is_some_and(|epoch| epoch.blocks.len() >= MAX_EPOCH_WRITES) {
             self.flush_epochs(None);
         }
-        self.flush_own_disk();
-        while self
-            .epochs
-            .list
-            .front()
-            .is_some_and(|epoch| epoch.closed && epoch.open == 0 && epoch.flushed && epoch.waiting.is_empty())
-        {
+        loop {
+            self.flush_own_disk();
+            if !self.epochs.list.front().is_some_and(Epoch::is_stable) {
+                return;
+            }
             let waits = self.epochs.list.front().is_some_and(|epoch| !epoch.waiters.is_empty());
             if waits && self.fails_for_quorum() {
                 self.fail_unanswered(ClientError::NoQuorum);

@@ -101,9 +101,8 @@ impl Replica {
     }
 
     pub(super) fn before_resync_done(&mut self, from: NodeId, allowed: bool) {
-        let Some(target) = self.target(from).filter(|target| target.phase == Phase::Preparing) else {
-            return;
-        };
+        let Some(target) = self.target(from).filter(|target| target.phase == Phase::Handler) else { return };
+        target.phase = Phase::Recording;
         let base = target.base;
         if !allowed {
             return self.drop_connection(from, ConnectionState::StandAlone);
