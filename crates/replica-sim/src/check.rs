@@ -196,7 +196,7 @@ impl World {
             self.fail(format!("{lost} answered writes of node {at} are thrown away for node {from}'s data"));
         }
         self.history.lossy[at] = self.history.lossy[from];
-        self.history.source[at] = Some(from);
+        self.history.holds[at] = self.history.holds[from];
     }
 
     /// Whether the two disks are in sync by their own account: then the books start afresh.

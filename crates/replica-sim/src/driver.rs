@@ -126,7 +126,8 @@ impl World {
     }
 
     fn promote(&mut self, at: usize) {
-        if self.nodes[at].replica.is_none() || self.nodes[at].promoting.is_some() {
+        let kept_back = self.history.constrained[at];
+        if self.nodes[at].replica.is_none() || self.nodes[at].promoting.is_some() || kept_back {
             return;
         }
         // Blank disks count for nothing until the admin says so; the same goes for a last resort when all is calm.
@@ -183,6 +184,10 @@ impl World {
         let life = self.nodes[at].life;
         let exit_code = match handler {
             Handler::FencePeer(peer) => self.fence(usize::from(peer.get())),
+            Handler::UnfencePeer(peer) => {
+                self.history.constrained[usize::from(peer.get())] = false;
+                0
+            }
             Handler::PriLostAfterSb(_) => {
                 self.demote(at);
                 0
@@ -193,12 +198,14 @@ impl World {
         self.after(wait, Next::HandlerDone { at, life, handler, exit_code });
     }
 
-    /// The fence device cuts the peer's power; now and then it does not answer.
+    /// The fence device cuts the peer's power, and a constraint keeps the peer from being promoted until it is in sync
+    /// again; now and then the device does not answer.
     fn fence(&mut self, victim: usize) -> i32 {
         if !self.calm && self.rng.chance(10) {
             return 5;
         }
         self.crash(victim);
+        self.history.constrained[victim] = true;
         let wait = self.rng.micros(50_000, 400_000);
         self.after(wait, Next::Restart { at: victim });
         7

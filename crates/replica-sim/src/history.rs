@@ -59,8 +59,8 @@ pub struct History {
     pub owner: Vec<bool>,
     /// The admin ordered to discard this node's data.
     pub discard: Vec<bool>,
-    /// From whom the node was synchronised last.
-    pub source: Vec<Option<usize>>,
+    /// Nodes that a fence-peer handler keeps from being promoted until they are in sync again.
+    pub constrained: Vec<bool>,
     asked: BTreeMap<RequestId, Asked>,
     /// The last value written; every write has its own.
     next_value: u64,
@@ -81,7 +81,7 @@ impl History {
             solo: vec![0; nodes],
             owner: vec![false; nodes],
             discard: vec![false; nodes],
-            source: vec![None; nodes],
+            constrained: vec![false; nodes],
             asked: BTreeMap::new(),
             next_value: 0,
             total: 0,
@@ -226,19 +226,13 @@ impl History {
     /// Both nodes have the same now.
     pub fn in_sync(&mut self, a: usize, b: usize, same_content: bool) {
         if self.holds[a] != self.holds[b] {
-            let from = match (self.owner[a], self.owner[b]) {
-                (true, false) => a,
-                (false, true) => b,
-                _ if self.source[a] == Some(b) => b,
-                _ => a,
-            };
+            let from = if self.owner[b] && !self.owner[a] { b } else { a };
             self.holds[a + b - from] = self.holds[from];
         }
         for node in [a, b] {
             self.stale[node] = false;
             self.solo[node] = 0;
             self.discard[node] = false;
-            self.source[node] = None;
         }
         if same_content {
             let lossy = self.lossy[a] && self.lossy[b];

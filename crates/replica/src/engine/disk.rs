@@ -188,7 +188,7 @@ impl Replica {
     }
 
     fn write_log(&mut self) {
-        if !self.disk.pages_in_flight.is_empty() {
+        if !self.disk.pages_in_flight.is_empty() || self.disk.log_commit_pending {
             return;
         }
         let Some(transaction) = self.disk.log_waiting.take() else { return };

@@ -12,6 +12,7 @@ use super::disk::OpKind;
 use super::peer::Unacknowledged;
 use crate::ids::{BlockRange, NodeId, RequestId};
 use crate::io::{ClientError, DiskOp, Output};
+use crate::state::DiskState;
 use crate::wire::Message;
 
 /// Writes of an epoch at most.
@@ -158,8 +159,8 @@ impl Replica {
             for extent in epoch.extents {
                 self.disk.log.release(extent);
             }
-            let result =
-                if epoch.stable_here || epoch.stable_there { Ok(None) } else { Err(ClientError::Io) };
+            let here = epoch.stable_here && self.disk.state == DiskState::UpToDate;
+            let result = if here || epoch.stable_there { Ok(None) } else { Err(ClientError::Io) };
             for id in epoch.waiters {
                 self.outputs.push_back(Output::Reply { id, result: result.clone() });
             }
@@ -214,9 +215,10 @@ impl Replica {
                 |what: &Unacknowledged| matches!(what, Unacknowledged::Epoch(sent) if *sent <= number);
             peer.unacknowledged.retain(|(_, what)| !earlier(what));
         }
+        let counts = self.peers.get(&from).is_some_and(super::peer::Peer::has_good_data);
         for epoch in self.epochs.list.iter_mut().filter(|epoch| epoch.number <= number) {
             if epoch.waiting.remove(&from) {
-                epoch.stable_there = true;
+                epoch.stable_there |= counts;
             }
         }
     }

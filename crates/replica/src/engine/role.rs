@@ -54,6 +54,7 @@ impl Promotion {
 #[derive(Debug)]
 pub(super) struct Demotion {
     request: RequestId,
+    force: bool,
     recording: bool,
 }
 
@@ -335,13 +336,16 @@ impl Replica {
             }
             self.fail_waiting(ClientError::Io);
         }
-        self.demotion = Some(Demotion { request, recording: false });
+        self.demotion = Some(Demotion { request, force, recording: false });
         None
     }
 
     fn continue_demotion(&mut self) {
         if self.demotion.as_ref().is_none_or(|demotion| demotion.recording) {
             return;
+        }
+        if self.is_suspended() && self.demotion.as_ref().is_some_and(|demotion| demotion.force) {
+            self.fail_waiting(ClientError::Io);
         }
         let quiet = self.admission.is_empty() && self.writes.is_empty() && self.reads.is_empty();
         if !quiet {

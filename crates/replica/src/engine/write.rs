@@ -115,7 +115,8 @@ impl Replica {
         let absent: Vec<NodeId> = stray.iter().map(|peer| peer.id).collect();
         write.local = if local { Local::InFlight } else { Local::None };
         write.unwritten.extend(to.iter().copied());
-        if self.config.protocol != Protocol::A || !local {
+        // Without good data of its own the Primary reads from the peer: there a write must be before it is answered.
+        if self.config.protocol != Protocol::A || self.disk.state != DiskState::UpToDate {
             write.waiting.extend(to.iter().copied());
         }
         for peer in absent {
@@ -168,7 +169,7 @@ impl Replica {
     }
 
     pub(super) fn write_received(&mut self, from: NodeId, id: u64) {
-        if self.config.protocol != Protocol::B {
+        if self.config.protocol != Protocol::B || self.disk.state != DiskState::UpToDate {
             return;
         }
         if let Some(write) = self.writes.get_mut(&id)
@@ -181,11 +182,12 @@ impl Replica {
 
     pub(super) fn write_written(&mut self, from: NodeId, id: u64) {
         self.acknowledged(from, Unacknowledged::Write(id));
+        let counts = self.peers.get(&from).is_some_and(Peer::has_good_data);
         if let Some(write) = self.writes.get_mut(&id)
             && write.unwritten.remove(&from)
         {
             write.waiting.remove(&from);
-            write.written_by_peer = true;
+            write.written_by_peer |= counts;
         }
         self.settle_write(id);
     }
@@ -259,7 +261,9 @@ impl Replica {
             let Some(write) = self.writes.get_mut(&id) else { continue };
             write.answered = true;
             let (client, fua, epoch) = (write.client, write.fua, write.epoch);
-            let ok = write.local == Local::Done || write.written_by_peer;
+            // What is only on a disk that is not whole is nowhere.
+            let here = write.local == Local::Done && self.disk.state == DiskState::UpToDate;
+            let ok = here || write.written_by_peer;
             if ok
                 && fua
                 && let Some(epoch) = epoch
