@@ -186,6 +186,13 @@ impl History {
             .any(|(index, sector, place)| !model.may_read(*index, *sector, *place, content[*index][*sector]))
     }
 
+    /// The disk that a Primary elsewhere works with lost its power: reads under way may see either side of it.
+    pub fn good_disk_crashed(&mut self, owner: usize) {
+        let line = self.holds[owner];
+        self.lines[line].only_flushed();
+        self.asked.retain(|_, asked| asked.at != owner || !matches!(asked.what, What::Read { .. }));
+    }
+
     /// A node crashed.
     pub fn crashed(&mut self, at: usize) {
         self.asked.retain(|_, asked| asked.at != at);

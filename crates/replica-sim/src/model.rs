@@ -53,6 +53,13 @@ impl Model {
         }
     }
 
+    /// The only good disk crashed under a Primary that works over it: only what was flushed is still promised.
+    pub fn only_flushed(&mut self) {
+        for state in self.sectors.values_mut() {
+            state.answered = state.flushed;
+        }
+    }
+
     /// What a flush that is asked for now covers.
     #[must_use]
     pub fn flush_begins(&self) -> Vec<Place> {

@@ -259,7 +259,16 @@ impl World {
         state.timer = None;
         state.promoting = None;
         state.demoting = None;
+        let works_over_it = |other: &usize| {
+            let replica = self.nodes[*other].replica.as_ref();
+            self.history.owner[*other]
+                && replica.is_some_and(|replica| replica.disk_state() != DiskState::UpToDate)
+        };
+        let orphan = (0..2).filter(|other| *other != at).find(works_over_it);
         self.history.crashed(at);
+        if let Some(owner) = orphan {
+            self.history.good_disk_crashed(owner);
+        }
         for peer in (0..self.nodes.len()).filter(|peer| *peer != at) {
             let link = Self::link_of(at, peer);
             let end = usize::from(Self::ends(link)[1] == at);
