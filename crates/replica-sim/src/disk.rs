@@ -16,9 +16,9 @@ use replica::wire::WriteBody;
 use crate::rng::Rng;
 
 /// Sectors of a block.
-pub const SECTORS: usize = (BLOCK_BYTES / SECTOR_BYTES) as usize;
+pub(crate) const SECTORS: usize = (BLOCK_BYTES / SECTOR_BYTES) as usize;
 /// What a block holds: one number per sector.
-pub type Block = [u64; SECTORS];
+pub(crate) type Block = [u64; SECTORS];
 
 #[derive(Debug, Clone)]
 struct Unflushed {
@@ -30,30 +30,30 @@ struct Unflushed {
 
 /// One node's disk.
 #[derive(Debug, Clone)]
-pub struct SimDisk {
+pub(crate) struct SimDisk {
     size: u64,
     /// The blocks that are kept, rising.
     hot: Vec<u64>,
     /// What a read returns.
-    pub visible: Vec<Block>,
+    pub(crate) visible: Vec<Block>,
     stable: Vec<Block>,
     cache: Vec<Unflushed>,
     sequence: u64,
     /// The superblock on stable storage.
-    pub superblock: Superblock,
+    pub(crate) superblock: Superblock,
     /// The bitmaps on stable storage.
-    pub bitmaps: BTreeMap<NodeId, Bitmap>,
+    pub(crate) bitmaps: BTreeMap<NodeId, Bitmap>,
     /// The activity log on stable storage: what each slot holds.
-    pub log: BTreeMap<u16, u32>,
+    pub(crate) log: BTreeMap<u16, u32>,
     log_number: u32,
     /// Every operation fails.
-    pub broken: bool,
+    pub(crate) broken: bool,
 }
 
 impl SimDisk {
     /// A disk full of zeroes.
     #[must_use]
-    pub fn new(config: &Config, hot: &[u64], superblock: Superblock) -> Self {
+    pub(crate) fn new(config: &Config, hot: &[u64], superblock: Superblock) -> Self {
         Self {
             size: config.size,
             hot: hot.to_vec(),
@@ -71,7 +71,7 @@ impl SimDisk {
 
     /// What attaching reads.
     #[must_use]
-    pub fn metadata(&self) -> Attached {
+    pub(crate) fn metadata(&self) -> Attached {
         Attached {
             superblock: self.superblock.clone(),
             bitmaps: self.bitmaps.clone(),
@@ -82,12 +82,12 @@ impl SimDisk {
 
     /// The point in the order of writes that a flush issued now covers.
     #[must_use]
-    pub fn flush_point(&self) -> u64 {
+    pub(crate) fn flush_point(&self) -> u64 {
         self.sequence
     }
 
     /// Carries an operation out. The bytes of a read.
-    pub fn complete(&mut self, op: &DiskOp, flush_point: u64) -> Option<Bytes> {
+    pub(crate) fn complete(&mut self, op: &DiskOp, flush_point: u64) -> Option<Bytes> {
         match op {
             DiskOp::Read { offset, len } => return Some(self.read(*offset, *len)),
             DiskOp::Write { offset, body } => {
@@ -146,7 +146,7 @@ impl SimDisk {
     }
 
     /// The power fails, with these operations on their way.
-    pub fn crash(&mut self, on_their_way: &[DiskOp], rng: &mut Rng) {
+    pub(crate) fn crash(&mut self, on_their_way: &[DiskOp], rng: &mut Rng) {
         let mut survivors: BTreeMap<(usize, usize), Vec<u64>> = BTreeMap::new();
         for write in std::mem::take(&mut self.cache) {
             survivors.entry((write.index, write.sector)).or_default().push(write.value);
@@ -217,6 +217,6 @@ impl SimDisk {
 
 /// The number that a sector holds.
 #[must_use]
-pub fn value_at(data: &[u8], at: usize) -> u64 {
+pub(crate) fn value_at(data: &[u8], at: usize) -> u64 {
     data.get(at..at + 8).and_then(|raw| raw.try_into().ok()).map_or(0, u64::from_le_bytes)
 }

@@ -30,7 +30,7 @@ enum What {
 
 /// What an answer was, for those who keep the books.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answered {
+pub(crate) enum Answered {
     /// Nothing that counts.
     Nothing,
     /// A write, or a flush that made something durable.
@@ -44,34 +44,34 @@ pub enum Answered {
 
 /// All lines of history.
 #[derive(Debug)]
-pub struct History {
+pub(crate) struct History {
     lines: Vec<Model>,
     versions: Vec<u64>,
     /// The line that each node's data is of.
-    pub holds: Vec<usize>,
+    pub(crate) holds: Vec<usize>,
     /// The node lacks something that was answered.
-    pub stale: Vec<bool>,
+    pub(crate) stale: Vec<bool>,
     /// The node may lack what was answered and not flushed.
-    pub lossy: Vec<bool>,
+    pub(crate) lossy: Vec<bool>,
     /// Answered writes that only this node has.
-    pub solo: Vec<u64>,
+    pub(crate) solo: Vec<u64>,
     /// The node is Primary.
-    pub owner: Vec<bool>,
+    pub(crate) owner: Vec<bool>,
     /// The admin ordered to discard this node's data.
-    pub discard: Vec<bool>,
+    pub(crate) discard: Vec<bool>,
     /// Nodes that a fence-peer handler keeps from being promoted until they are in sync again.
-    pub constrained: Vec<bool>,
+    pub(crate) constrained: Vec<bool>,
     asked: BTreeMap<RequestId, Asked>,
     /// The last value written; every write has its own.
     next_value: u64,
     /// Answered writes in all.
-    pub total: u64,
+    pub(crate) total: u64,
 }
 
 impl History {
     /// Nothing happened yet.
     #[must_use]
-    pub fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         Self {
             lines: vec![Model::default()],
             versions: vec![0],
@@ -89,19 +89,19 @@ impl History {
     }
 
     /// A value that was never written before.
-    pub fn fresh_value(&mut self) -> u64 {
+    pub(crate) fn fresh_value(&mut self) -> u64 {
         self.next_value += 1;
         self.next_value
     }
 
     /// Requests of a node that wait for an answer.
     #[must_use]
-    pub fn waiting(&self, at: usize) -> usize {
+    pub(crate) fn waiting(&self, at: usize) -> usize {
         self.asked.values().filter(|asked| asked.at == at).count()
     }
 
     /// A client asks for something.
-    pub fn asked(&mut self, at: usize, id: RequestId, request: &ClientRequest, hot: &[u64]) {
+    pub(crate) fn asked(&mut self, at: usize, id: RequestId, request: &ClientRequest, hot: &[u64]) {
         let line = self.holds[at];
         let model = &mut self.lines[line];
         let what = match request {
@@ -133,7 +133,7 @@ impl History {
     ///
     /// # Errors
     /// A read returned what it must not, or a writer that was replaced went on.
-    pub fn answer(
+    pub(crate) fn answer(
         &mut self,
         id: RequestId,
         result: &Result<Option<bytes::Bytes>, ClientError>,
@@ -179,7 +179,7 @@ impl History {
     }
 
     /// Whether this content lacks one of these.
-    pub fn lacks(&mut self, line: usize, content: &[Block], places: &[Place]) -> bool {
+    pub(crate) fn lacks(&mut self, line: usize, content: &[Block], places: &[Place]) -> bool {
         let model = &mut self.lines[line];
         places
             .iter()
@@ -187,21 +187,21 @@ impl History {
     }
 
     /// The disk that a Primary elsewhere works with lost its power: reads under way may see either side of it.
-    pub fn good_disk_crashed(&mut self, owner: usize) {
+    pub(crate) fn good_disk_crashed(&mut self, owner: usize) {
         let line = self.holds[owner];
         self.lines[line].only_flushed();
         self.asked.retain(|_, asked| asked.at != owner || !matches!(asked.what, What::Read { .. }));
     }
 
     /// A node crashed.
-    pub fn crashed(&mut self, at: usize) {
+    pub(crate) fn crashed(&mut self, at: usize) {
         self.asked.retain(|_, asked| asked.at != at);
         self.owner[at] = false;
         self.lossy[at] = true;
     }
 
     /// A node was demoted in good order.
-    pub fn demoted(&mut self, at: usize) {
+    pub(crate) fn demoted(&mut self, at: usize) {
         self.owner[at] = false;
     }
 
@@ -209,7 +209,7 @@ impl History {
     ///
     /// # Errors
     /// Its content breaks the promise.
-    pub fn take_over(&mut self, at: usize, content: &[Block], promise: Promise) -> Result<(), String> {
+    pub(crate) fn take_over(&mut self, at: usize, content: &[Block], promise: Promise) -> Result<(), String> {
         let line = self.holds[at];
         self.versions[line] += 1;
         self.owner[at] = true;
@@ -221,7 +221,7 @@ impl History {
     }
 
     /// A node begins a line of its own.
-    pub fn fork(&mut self, at: usize, content: &[Block]) {
+    pub(crate) fn fork(&mut self, at: usize, content: &[Block]) {
         self.lines.push(Model::fork(content));
         self.versions.push(0);
         self.holds[at] = self.lines.len() - 1;
@@ -231,7 +231,7 @@ impl History {
     }
 
     /// Both nodes have the same now.
-    pub fn in_sync(&mut self, a: usize, b: usize, same_content: bool) {
+    pub(crate) fn in_sync(&mut self, a: usize, b: usize, same_content: bool) {
         if self.holds[a] != self.holds[b] {
             let from = if self.owner[b] && !self.owner[a] { b } else { a };
             self.holds[a + b - from] = self.holds[from];

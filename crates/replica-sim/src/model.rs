@@ -17,7 +17,7 @@ struct Sector {
 
 /// Which promise a takeover is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Promise {
+pub(crate) enum Promise {
     /// All answered writes are there.
     Answered,
     /// All flushed writes are there.
@@ -25,11 +25,11 @@ pub enum Promise {
 }
 
 /// Where a write is in the model: sector and place in its list.
-pub type Place = (usize, usize, usize);
+pub(crate) type Place = (usize, usize, usize);
 
 /// What the volume may hold.
 #[derive(Debug, Clone, Default)]
-pub struct Model {
+pub(crate) struct Model {
     sectors: BTreeMap<(usize, usize), Sector>,
 }
 
@@ -39,14 +39,14 @@ impl Model {
     }
 
     /// A write is asked for.
-    pub fn write(&mut self, index: usize, sector: usize, value: u64) -> Place {
+    pub(crate) fn write(&mut self, index: usize, sector: usize, value: u64) -> Place {
         let state = self.sector((index, sector));
         state.values.push(value);
         (index, sector, state.values.len() - 1)
     }
 
     /// A write was answered.
-    pub fn answered(&mut self, places: &[Place]) {
+    pub(crate) fn answered(&mut self, places: &[Place]) {
         for (index, sector, place) in places {
             let state = self.sector((*index, *sector));
             state.answered = state.answered.max(*place);
@@ -54,7 +54,7 @@ impl Model {
     }
 
     /// The only good disk crashed under a Primary that works over it: only what was flushed is still promised.
-    pub fn only_flushed(&mut self) {
+    pub(crate) fn only_flushed(&mut self) {
         for state in self.sectors.values_mut() {
             state.answered = state.flushed;
         }
@@ -62,13 +62,13 @@ impl Model {
 
     /// What a flush that is asked for now covers.
     #[must_use]
-    pub fn flush_begins(&self) -> Vec<Place> {
+    pub(crate) fn flush_begins(&self) -> Vec<Place> {
         self.sectors.iter().map(|((index, sector), state)| (*index, *sector, state.answered)).collect()
     }
 
     /// Those of the places that are not flushed yet.
     #[must_use]
-    pub fn advanced(&self, places: &[Place]) -> Vec<Place> {
+    pub(crate) fn advanced(&self, places: &[Place]) -> Vec<Place> {
         let news = |(index, sector, place): &&Place| {
             self.sectors.get(&(*index, *sector)).is_some_and(|state| state.flushed < *place)
         };
@@ -76,7 +76,7 @@ impl Model {
     }
 
     /// A flush, or a write with FUA, was answered.
-    pub fn flushed(&mut self, places: &[Place]) {
+    pub(crate) fn flushed(&mut self, places: &[Place]) {
         for (index, sector, place) in places {
             let state = self.sector((*index, *sector));
             state.flushed = state.flushed.max(*place);
@@ -84,17 +84,21 @@ impl Model {
     }
 
     /// The oldest place that a read asked for now may return.
-    pub fn read_begins(&mut self, index: usize, sector: usize) -> usize {
+    pub(crate) fn read_begins(&mut self, index: usize, sector: usize) -> usize {
         self.sector((index, sector)).answered
     }
 
     /// Whether a read may return this.
-    pub fn may_read(&mut self, index: usize, sector: usize, from: usize, value: u64) -> bool {
+    pub(crate) fn may_read(&mut self, index: usize, sector: usize, from: usize, value: u64) -> bool {
         self.sector((index, sector)).values.get(from..).is_some_and(|values| values.contains(&value))
     }
 
     /// Somebody takes over with this content. What it may not be, or none; from then on the model knows it for sure.
-    pub fn take_over(&mut self, content: &[[u64; crate::disk::SECTORS]], promise: Promise) -> Option<String> {
+    pub(crate) fn take_over(
+        &mut self,
+        content: &[[u64; crate::disk::SECTORS]],
+        promise: Promise,
+    ) -> Option<String> {
         for ((index, sector), state) in &mut self.sectors {
             let oldest = match promise {
                 Promise::Answered => state.answered,
@@ -114,7 +118,7 @@ impl Model {
 
     /// A line of history of its own begins with this content.
     #[must_use]
-    pub fn fork(content: &[[u64; crate::disk::SECTORS]]) -> Self {
+    pub(crate) fn fork(content: &[[u64; crate::disk::SECTORS]]) -> Self {
         let mut model = Self::default();
         for (index, block) in content.iter().enumerate() {
             for (sector, value) in block.iter().enumerate() {

@@ -7,31 +7,31 @@ use replica::Time;
 
 /// One connection.
 #[derive(Debug, Clone, Default)]
-pub struct Link {
+pub(crate) struct Link {
     /// Counts connections; a message of an older one is lost.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// Whether each end believes in it.
-    pub up: [bool; 2],
+    pub(crate) up: [bool; 2],
     /// Nothing sent arrives any more.
-    pub dead: bool,
+    pub(crate) dead: bool,
     /// An attempt goes on.
-    pub connecting: bool,
+    pub(crate) connecting: bool,
     /// No attempt succeeds.
-    pub partitioned: bool,
+    pub(crate) partitioned: bool,
     /// Per direction and channel: not before then the next message arrives.
-    pub next_free: [[Time; 2]; 2],
+    pub(crate) next_free: [[Time; 2]; 2],
 }
 
 impl Link {
     /// Whether a new attempt may begin.
     #[must_use]
-    pub fn is_free(&self) -> bool {
+    pub(crate) fn is_free(&self) -> bool {
         !self.up[0] && !self.up[1] && !self.connecting && !self.partitioned
     }
 
     /// When the last message from this end arrives.
     #[must_use]
-    pub fn drained(&self, end: usize) -> Time {
+    pub(crate) fn drained(&self, end: usize) -> Time {
         self.next_free[end][0].max(self.next_free[end][1])
     }
 }

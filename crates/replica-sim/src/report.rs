@@ -4,7 +4,7 @@ use replica::wire::Message;
 
 /// A message in few words: the bytes of a write left out.
 #[must_use]
-pub fn brief(message: &Message) -> String {
+pub(crate) fn brief(message: &Message) -> String {
     match message {
         Message::Write { write } => {
             format!("Write {} at {} len {}", write.id, write.offset / 4096, write.body.bytes())

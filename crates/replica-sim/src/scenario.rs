@@ -9,13 +9,13 @@ use replica::split_brain::{After0Pri, After1Pri, After2Pri, Policies};
 use crate::rng::Rng;
 
 /// Bytes of the simulated volume: eight extents of the activity log.
-pub const VOLUME_BYTES: u64 = 32 * 1024 * 1024;
+pub(crate) const VOLUME_BYTES: u64 = 32 * 1024 * 1024;
 /// Blocks that the workload uses.
 const HOT_BLOCKS: u64 = 24;
 
 /// What keeps two partitions from both going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Two disks and a diskless tiebreaker, with quorum.
     Quorum,
     /// Two disks, and a fence-peer handler that cuts the peer's power.
@@ -26,28 +26,28 @@ pub enum Kind {
 
 /// A run.
 #[derive(Debug, Clone)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// What guards it.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// One configuration per node.
-    pub configs: Vec<Config>,
+    pub(crate) configs: Vec<Config>,
     /// The blocks that the workload uses, rising.
-    pub hot: Vec<u64>,
+    pub(crate) hot: Vec<u64>,
     /// How long faults go on.
-    pub length: Duration,
+    pub(crate) length: Duration,
     /// Disks begin blank, and the admin forces one.
-    pub blank: bool,
+    pub(crate) blank: bool,
     /// Disks fail too.
-    pub disk_errors: bool,
+    pub(crate) disk_errors: bool,
     /// The network is slow now and then.
-    pub slow_network: bool,
+    pub(crate) slow_network: bool,
     /// How long between two faults, on average.
-    pub fault_every: Duration,
+    pub(crate) fault_every: Duration,
 }
 
 /// The node with this number.
 #[must_use]
-pub fn node(id: usize) -> NodeId {
+pub(crate) fn node(id: usize) -> NodeId {
     // Scenarios have three nodes at most.
     NodeId::new(id as u8).unwrap_or_else(|| unreachable!("node {id} is below the limit"))
 }
@@ -55,7 +55,7 @@ pub fn node(id: usize) -> NodeId {
 impl Scenario {
     /// Out of a seed.
     #[must_use]
-    pub fn of_seed(seed: u64) -> Self {
+    pub(crate) fn of_seed(seed: u64) -> Self {
         let rng = &mut Rng::new(seed);
         let kind = match rng.below(5) {
             0 | 1 => Kind::Quorum,

@@ -54,7 +54,7 @@ pub(crate) struct SimNode {
 }
 
 /// A run in progress.
-pub struct World {
+pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) rng: Rng,
     pub(crate) now: Time,
@@ -75,7 +75,7 @@ pub struct World {
 impl World {
     /// A fresh world.
     #[must_use]
-    pub fn new(scenario: Scenario, seed: u64, trace: bool) -> Self {
+    pub(crate) fn new(scenario: Scenario, seed: u64, trace: bool) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(31).wrapping_add(7));
         let current = replica::generation::Generation::from_entropy(rng.bits());
         let nodes = scenario
