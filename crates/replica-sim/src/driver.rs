@@ -170,10 +170,9 @@ impl World {
                 let both_alone = !self.nodes[peer].wants.contains(&at);
                 let split = self.scenario.kind == Kind::Reckless && both_alone && at != 2 && peer != 2;
                 let other_discards = self.history.discard[peer];
-                let discard = split && secondary && !other_discards && self.rng.chance(50);
-                if discard {
-                    self.history.discard[at] = true;
-                }
+                let ordered = self.history.discard[at] && secondary;
+                let discard = ordered || (split && secondary && !other_discards && self.rng.chance(50));
+                self.history.discard[at] = discard;
                 self.admin(at, Admin::Connect { peer: node(peer), discard_my_data: discard });
             }
         }

@@ -197,6 +197,7 @@ impl History {
     pub(crate) fn crashed(&mut self, at: usize) {
         self.asked.retain(|_, asked| asked.at != at);
         self.owner[at] = false;
+        self.discard[at] = false;
         self.lossy[at] = true;
     }
 
