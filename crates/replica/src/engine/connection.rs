@@ -29,6 +29,9 @@ impl Replica {
         let Some(state) = self.peers.get(&peer) else { return Err(AdminError::NoPeer(peer)) };
         let (session, settled) = (state.session, state.is_settled());
         let leaves_primary = settled && state.role == Role::Primary;
+        if leaves_primary && state.disk != DiskState::UpToDate && self.disk.state == DiskState::UpToDate {
+            return Err(AdminError::State("the peer is Primary and works with the data here"));
+        }
         if !state.is_connected() {
             self.drop_connection(peer, ConnectionState::StandAlone);
         } else if leaves_primary && self.disk.state == DiskState::UpToDate {
