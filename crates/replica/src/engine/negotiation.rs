@@ -134,7 +134,14 @@ impl Replica {
             Decision::NoData => self.no_data(from, &theirs),
             Decision::InSync => self.found_in_sync(from),
             Decision::Source(extent) => self.become_source(from, extent, false),
-            Decision::Target(_) => self.become_target(from),
+            Decision::Target(_) => {
+                // What was learned here must not be forgotten when the connection breaks before anything is copied.
+                if self.disk.state.is_whole() && !mine.generations.current.same(theirs.generations.current) {
+                    self.set_disk_state(DiskState::Outdated);
+                    self.persist(After::Nothing);
+                }
+                self.become_target(from);
+            }
             Decision::SplitBrain => self.split_brain(from, &mine, &theirs),
             Decision::Unrelated => {
                 self.event(Event::UnrelatedData(from));
