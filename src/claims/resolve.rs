@@ -211,7 +211,7 @@ impl<'a> OnNode<'a> {
             ..self.cluster.claim_policy.clone()
         };
         let link = claim.path.as_ref().map(|path| path.as_str()).filter(|path| *path != device.path);
-        let verdict = self.verdict(device, &policy, self.devices);
+        let verdict = self.verdict(device, &policy, self.devices, self.ledger);
         if let Verdict::Ours { purpose, cluster } = &verdict {
             self.ours(request, purpose, cluster)?;
             return self.kept(request, device, link, claim);
@@ -409,8 +409,14 @@ impl<'a> OnNode<'a> {
     }
 
     /// The verdict on one device, under this policy and among these devices.
-    fn verdict(&self, device: &BlockDevice, policy: &ClaimPolicy, among: &[BlockDevice]) -> Verdict {
-        judge(among, policy, Ok(self.ledger))
+    fn verdict(
+        &self,
+        device: &BlockDevice,
+        policy: &ClaimPolicy,
+        among: &[BlockDevice],
+        ledger: &ClaimLedger,
+    ) -> Verdict {
+        judge(among, policy, Ok(ledger))
             .into_iter()
             .find(|judged| judged.name == device.name)
             .map_or_else(|| Verdict::Unknown { why: "it was not judged".to_owned() }, |judged| judged.verdict)
@@ -432,13 +438,10 @@ impl<'a> OnNode<'a> {
         blank.partition_table = None;
         let replaced = |one: &BlockDevice| if one.name == device.name { blank.clone() } else { one.clone() };
         let among: Vec<BlockDevice> = self.devices.iter().map(replaced).collect();
-        match self.verdict(device, policy, &among) {
-            Verdict::Unclaimed => true,
-            Verdict::Ours { purpose, cluster } => {
-                purpose == request.purpose && cluster == self.cluster.name.as_str()
-            }
-            Verdict::Foreign { .. } | Verdict::Unknown { .. } => false,
-        }
+        // By what it is alone: that the ledger has it for this purpose excuses nothing.
+        let mut others = self.ledger.clone();
+        others.claims.remove(&request.purpose);
+        self.verdict(device, policy, &among, &others) == Verdict::Unclaimed
     }
 
     /// The line of the inventory that would give up what is on a device, where that is all that is missing.
