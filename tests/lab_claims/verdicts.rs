@@ -29,7 +29,7 @@ const DISKS: [(&str, &str, &str); 17] = [
     ("beta", "guest", "80M"),
 ];
 const BYTES: u64 = 80 << 20;
-/// Linux's number for the UUID in tests.
+/// The UUID of the file system.
 const UUID: &str = "3f1c0000-0000-4000-8000-00000000000e";
 
 pub(crate) fn every_device_has_its_verdict() {
@@ -121,11 +121,12 @@ fn fill(lab: &TestLab, disks: &BTreeMap<(&str, &str), Disk>) {
 
 fn check(discovered: &Value, node: &str, name: &str, disk: &Disk) {
     let (verdict, reason) = verdict(discovered, node, &disk.name());
+    let ext4 = format!("it holds ext4/{UUID} at byte 1080");
     let (is, why) = match name {
         "blank" | "twin1" | "twin2" => ("unclaimed", ""),
         "parted" => ("foreign", "it holds dos/c0de0001"),
         "gpt" => ("foreign", "it holds gpt/bbbb0001-aaaa-4000-8000-000000000007"),
-        "ext4" => ("foreign", &*format!("it holds ext4/{UUID} at byte 1080").leak()),
+        "ext4" => ("foreign", ext4.as_str()),
         "lvm" => ("foreign", "it holds LVM2_member/"),
         "md" => ("foreign", "it holds linux_raid_member/77777777-0000-4000-8000-000000000001"),
         "luks" => ("foreign", "it holds crypto_LUKS/"),

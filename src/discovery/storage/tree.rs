@@ -12,9 +12,8 @@ const NAME: &str = "/sys/block";
 const LIMIT_S: u32 = 5;
 /// Exit code of the lines when the mounts could not be read.
 const NO_MOUNTS: u32 = 9;
-/// Folders of `/dev` whose links are no names of block devices that anybody uses.
-const PRUNED: &str =
-    "-path /dev/block -o -path /dev/char -o -path /dev/fd -o -path /dev/pts -o -path /dev/shm";
+/// Folders of `/dev` that hold no names of block devices that anybody uses.
+const PRUNED: [&str; 7] = ["block", "char", "fd", "hugepages", "mqueue", "pts", "shm"];
 
 /// Reads sysfs, `/dev`, mountinfo and `/proc/swaps`.
 pub(in crate::discovery) struct TreeProbe;
