@@ -67,7 +67,7 @@ fn hactl(verb: &str) -> Command {
 fn yaml(setting: &mut Setting) {
     for (what, from, to, says) in [
         ("a tab", "    nodes:", "\tnodes:", "indent with spaces"),
-        ("an open quote", "gamma: { address: ", "gamma: { address: \"", "not YAML"),
+        ("an open quote", "user: root", "user: \"root", "not YAML"),
         ("a wrong indentation", "    barclamps:", "   barclamps:", "not YAML"),
         ("a list for a text", "user: root", "user: [root]", "`user` must be a text"),
         ("a number for a list", "    nodes:", "    claims: 5\n    nodes:", "`claims`"),
