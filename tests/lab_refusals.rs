@@ -21,6 +21,8 @@ mod packages;
 mod secrets;
 #[path = "lab_refusals/setting.rs"]
 mod setting;
+#[path = "lab_refusals/watch.rs"]
+mod watch;
 
 use setting::Setting;
 
@@ -48,6 +50,7 @@ fn failed_installation_and_foreign_objects() {
     packages::installation_that_fails_or_is_interrupted_is_completed(&mut setting);
     cluster::what_is_not_ours_or_of_another_name(&mut setting);
     cluster::resources_and_fence_devices_that_do_not_work(&mut setting);
+    watch::status_is_watched(&mut setting);
     cluster::a_large_cib(&mut setting);
     secrets::nowhere(&mut setting, &watch);
 }

@@ -135,7 +135,8 @@ impl Crowd {
         forget_stale()?;
         let namespace = format!("{NAMESPACE}{}", std::process::id());
         let way = Way {
-            wrapper: ["ip", "netns", "exec", &namespace].map(str::to_owned).into(),
+            // Not `ip netns exec`, whose mounts would cost every ssh of the probe more than its connection does.
+            wrapper: vec!["nsenter".to_owned(), format!("--net=/run/netns/{namespace}")],
             identity: folder.join("key"),
             known_hosts: folder.join("known_hosts"),
             port: PORT,
@@ -151,10 +152,12 @@ impl Crowd {
             format!("{public}\ncommand=\"{recorder}\" {recorded}\n"),
         )?;
         std::fs::write(&way.known_hosts, format!("[127.*]:{PORT} {host}\n"))?;
+        // A home without start files: bash reads ~/.bashrc under sshd, and what the user of this machine does in there
+        // is no work of a node.
         let config = format!(
             "Port {PORT}\nListenAddress 0.0.0.0\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n\
              PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n\
-             MaxStartups 1000\nLogLevel ERROR\n"
+             MaxStartups 1000\nLogLevel ERROR\nSetEnv HOME={folder}\n"
         );
         std::fs::write(folder.join("sshd_config"), config)?;
         run(Command::new("ip").args(["netns", "add", &namespace]))?;

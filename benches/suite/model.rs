@@ -54,6 +54,7 @@ fn node_facts(name: &NodeName, links: Vec<Link>) -> NodeFacts {
         }),
         block_devices: Fact::Known(Vec::new()),
         ledger: Fact::Known(Ledger::default()),
+        claims: Fact::Known(hactl::facts::ClaimLedger::default()),
         observed: BTreeMap::new(),
     }
 }
@@ -144,7 +145,7 @@ pub(crate) fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Invent
                 let status = status(nodes, resources);
                 observed.insert(Query::Cluster(ClusterQuery::Status), Observation::Text(Some(status)));
             }
-            Action::CheckLinks { .. } | Action::Wait { .. } => {}
+            Action::CheckPackages { .. } | Action::CheckLinks { .. } | Action::Wait { .. } => {}
             other => bail!("the model of a node does not know how to {other}"),
         }
     }

@@ -117,13 +117,14 @@ impl Case {
         let clusters: Vec<_> = self.prepared.loaded.inventory.clusters.values().collect();
         let parts = parallel::map(&clusters, |cluster| {
             let attributes = self.prepared.attributes.get(&cluster.name).cloned().unwrap_or_default();
-            let view =
-                desired::view(cluster, facts, attributes).map_err(|refusals| anyhow!("{refusals:?}"))?;
-            desired::resources(&view, &self.prepared.registry).map_err(|errors| anyhow!("{errors:?}"))
+            desired::of_cluster(cluster, facts, attributes, &self.prepared.registry)
+                .map_err(|errors| anyhow!("{errors:?}"))
         });
         let mut all = Vec::new();
         for part in parts {
-            all.extend(part?.resources);
+            let part = part?;
+            ensure!(part.blocked.is_empty(), "{:?}", part.blocked);
+            all.extend(part.resources);
         }
         Ok(all)
     }

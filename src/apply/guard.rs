@@ -15,6 +15,7 @@ pub(super) async fn check_guard(guard: &Guard, step: &Step, run: &Run) -> Result
         Guard::Always => return Ok(()),
         Guard::File { path, .. } => Query::File { path: path.clone(), text: false },
         Guard::Cib { .. } => Query::Cluster(ClusterQuery::Cib),
+        Guard::Device(device) => return super::device::check(device, step, run).await,
     };
     let transport = run.transport(&step.node)?;
     let mut seen = ask(transport.as_ref(), &std::iter::once(query.clone()).collect()).await?;
@@ -45,7 +46,7 @@ fn judge(guard: &Guard, seen: &Observation) -> Result<(), StepError> {
             }
         }
         (Guard::Cib { .. }, _) => Err(StepError::guard("Pacemaker does not run on this node")),
-        (Guard::Always, _) => Ok(()),
+        (Guard::Always | Guard::Device(_), _) => Ok(()),
         (Guard::File { path, .. }, _) => Err(StepError::guard(format!("{path} was not looked at as a file"))),
     }
 }

@@ -1,12 +1,16 @@
 //! The ledger of one node during a run: changed in memory and on the node together, the node first.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::StepError;
-use crate::facts::{Digest, LEDGER_FORMAT, LEDGER_PATH, Ledger, OwnedFile, OwnedUnit};
+use crate::facts::{
+    CLAIM_LEDGER_FORMAT, CLAIM_LEDGER_PATH, ClaimEntry, ClaimLedger, Digest, Fact, LEDGER_FORMAT,
+    LEDGER_PATH, Ledger, OwnedFile, OwnedUnit,
+};
 use crate::names::ClusterName;
 use crate::transport::{Command, FileImage, Secrecy, Transport};
 
@@ -15,19 +19,20 @@ const BACKUP_DIR: &str = "/var/lib/hactl/backup";
 /// How long making a folder or copying a small file may take.
 const HOUSEKEEPING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The ledger of one node.
+/// The ledgers of one node: what hactl owns there, and which devices are claimed.
 #[derive(Debug)]
 pub struct LedgerStore {
     ledger: Ledger,
-    /// Whether its folder is known to exist.
+    claims: Fact<ClaimLedger>,
+    /// Whether their folder is known to exist.
     has_folder: bool,
 }
 
 impl LedgerStore {
-    /// The ledger as discovery read it.
+    /// The ledgers as discovery read them.
     #[must_use]
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, has_folder: false }
+    pub fn new(ledger: Ledger, claims: Fact<ClaimLedger>) -> Self {
+        Self { ledger, claims, has_folder: false }
     }
 
     /// What is recorded.
@@ -53,24 +58,44 @@ impl LedgerStore {
         if next == self.ledger {
             return Ok(());
         }
+        self.make_folder(transport).await?;
+        put(transport, LEDGER_PATH, &next).await?;
+        self.ledger = next;
+        Ok(())
+    }
+
+    /// Changes the record of what is claimed: the node has it on disk when this returns.
+    ///
+    /// # Errors
+    /// The ledger could not be read before or cannot be written now; no device may be touched then.
+    pub async fn record_claims(
+        &mut self,
+        transport: &dyn Transport,
+        change: impl FnOnce(&mut BTreeMap<String, ClaimEntry>),
+    ) -> Result<(), StepError> {
+        let known = match &self.claims {
+            Fact::Known(known) => known,
+            Fact::Unknown(why) => {
+                let reason = format!("which devices were claimed there could not be learned: {why}");
+                return Err(StepError::guarded(reason, "see why and run again"));
+            }
+        };
+        let mut next = known.clone();
+        next.format = CLAIM_LEDGER_FORMAT;
+        change(&mut next.claims);
+        if next != *known {
+            self.make_folder(transport).await?;
+            put(transport, CLAIM_LEDGER_PATH, &next).await?;
+            self.claims = Fact::Known(next);
+        }
+        Ok(())
+    }
+
+    async fn make_folder(&mut self, transport: &dyn Transport) -> Result<(), StepError> {
         if !self.has_folder {
             make_dir(transport, "/var/lib/hactl").await?;
             self.has_folder = true;
         }
-        let content = serde_json::to_vec_pretty(&next).map_err(|error| {
-            StepError::failed(format!("{LEDGER_PATH}: {error}"), "this is a defect of hactl")
-        })?;
-        transport
-            .replace(&FileImage {
-                path: Utf8PathBuf::from(LEDGER_PATH),
-                content: Bytes::from(content),
-                mode: 0o600,
-                owner: "root".to_owned(),
-                group: "root".to_owned(),
-                secrecy: Secrecy::Open,
-            })
-            .await?;
-        self.ledger = next;
         Ok(())
     }
 
@@ -117,6 +142,23 @@ impl LedgerStore {
         })
         .await
     }
+}
+
+/// Puts a ledger in place, at once and on disk.
+async fn put(transport: &dyn Transport, path: &str, ledger: &impl serde::Serialize) -> Result<(), StepError> {
+    let content = serde_json::to_vec_pretty(ledger)
+        .map_err(|error| StepError::failed(format!("{path}: {error}"), "this is a defect of hactl"))?;
+    transport
+        .replace(&FileImage {
+            path: Utf8PathBuf::from(path),
+            content: Bytes::from(content),
+            mode: 0o600,
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            secrecy: Secrecy::Open,
+        })
+        .await?;
+    Ok(())
 }
 
 /// Makes a folder that only root may enter, if it is absent.

@@ -5,19 +5,23 @@
 //!
 //! What a killed run had begun on a node goes on there without it (a package manager at work, say). Every command that
 //! changes something therefore holds a second lock, shared, and who takes the first waits until nobody holds the second.
+//!
+//! The files stay until the next boot, but for those that a destroy removes while it holds the first lock. Who had opened
+//! the first file before that and gets its lock afterwards holds a file that is gone; it notices, and takes the new one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use futures::future::join_all;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::{Event, EventSink};
 use crate::names::NodeName;
 use crate::transport::{Command, Fleet, Session, TransportError};
 
-/// Where the lock is; gone at the next boot, as its holder is.
+/// Where the lock is.
 const LOCK_PATH: &str = "/run/hactl.lock";
 /// Held, shared, by every command that changes something.
 const BUSY_PATH: &str = "/run/hactl.busy";
@@ -34,10 +38,20 @@ const MAX_LOCK_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// How long a lock may be held: as long as the longest run.
 const HOLD_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What the holder is told instead of a heartbeat when the files are to go.
+const FORGET: &[u8] = b"forget\n";
+/// How long that may take.
+const FORGET_LIMIT: Duration = Duration::from_secs(20);
+
 /// `$1` path, `$2` seconds to wait, `$3` who we are, `$4` seconds without heartbeat, `$5` and `$6` the second lock and
 /// the seconds to wait for it. Says `held WHO`; or `taken`, after `busy` where it has to wait; or `stuck`.
-const HOLD: &str = r#"exec 9>>"$1" || exit 1
-if ! flock -w "$2" 9; then printf 'held %s\n' "$(head -c 512 "$1" | head -n 1)"; exit 75; fi
+const HOLD: &str = r#"end=$((SECONDS + $2))
+while :; do
+    exec 9>>"$1" || exit 1
+    left=$((end - SECONDS)); [ "$left" -gt 0 ] || left=0
+    if ! flock -w "$left" 9; then printf 'held %s\n' "$(head -c 512 "$1" | head -n 1)"; exit 75; fi
+    [ "$1" -ef /proc/self/fd/9 ] && break
+done
 printf '%s\n' "$3" >"$1" || exit 1
 exec 8>>"$5" || exit 1
 if ! flock -n 8; then
@@ -46,7 +60,9 @@ if ! flock -n 8; then
 fi
 exec 8>&-
 printf 'taken\n'
-while IFS= read -r -t "$4" _; do :; done
+while IFS= read -r -t "$4" word; do
+    if [ "$word" = forget ]; then exec rm -f -- "$5" "$1"; fi
+done
 : >"$1""#;
 
 /// Why the lock was not taken.
@@ -81,7 +97,8 @@ pub enum LockError {
 
 /// The locks of a run; dropping it releases them.
 pub struct Locks {
-    heartbeat: JoinHandle<()>,
+    holders: JoinHandle<()>,
+    forget: Option<oneshot::Sender<()>>,
     lost: watch::Receiver<Option<String>>,
 }
 
@@ -102,10 +119,14 @@ impl Locks {
             sessions.push((node.clone(), hold(transport.as_ref(), node, owner, wait, events).await?));
         }
         let (lost_sender, lost) = watch::channel(None);
-        let heartbeat = tokio::spawn(async move {
+        let (forget, mut forgotten) = oneshot::channel();
+        let holders = tokio::spawn(async move {
             let mut tick = tokio::time::interval(HEARTBEAT_INTERVAL);
             loop {
-                tick.tick().await;
+                tokio::select! {
+                    Ok(()) = &mut forgotten => return remove_files(sessions).await,
+                    _ = tick.tick() => {}
+                }
                 for (node, session) in &mut sessions {
                     if let Err(error) = session.write(Bytes::from_static(b"\n")).await {
                         // Nobody listening means that the run is over.
@@ -115,7 +136,18 @@ impl Locks {
                 }
             }
         });
-        Ok(Self { heartbeat, lost })
+        Ok(Self { holders, forget: Some(forget), lost })
+    }
+
+    /// Releases the locks and removes their files, when nothing of hactl's is to stay on the nodes. A file that cannot be
+    /// removed stays until the node boots, which does no harm.
+    pub async fn forget(mut self) {
+        if let Some(forget) = self.forget.take()
+            && forget.send(()).is_ok()
+        {
+            // Too late or failed: see above.
+            let _ = tokio::time::timeout(FORGET_LIMIT, &mut self.holders).await;
+        }
     }
 
     /// Becomes `Some(reason)` when a lock was lost.
@@ -128,8 +160,18 @@ impl Locks {
 impl Drop for Locks {
     fn drop(&mut self) {
         // The sessions go with the task, and with their stdin the holders on the nodes.
-        self.heartbeat.abort();
+        self.holders.abort();
     }
+}
+
+async fn remove_files(sessions: Vec<(NodeName, Box<dyn Session>)>) {
+    let removed = sessions.into_iter().map(|(_, mut session)| async move {
+        // A holder that is gone has nothing left to remove with.
+        if session.write(Bytes::from_static(FORGET)).await.is_ok() {
+            let _ = session.finish().await;
+        }
+    });
+    join_all(removed).await;
 }
 
 async fn hold(

@@ -2,6 +2,7 @@
 //!
 //! In: a [`crate::plan::Plan`] and the fleet. Out: an [`Outcome`]; on the way, events. Makes no choices.
 
+mod device;
 mod event;
 mod executor;
 mod guard;

@@ -69,6 +69,9 @@ pub struct FenceParam {
     /// Whether it must be given as a reference to a secret.
     #[serde(default)]
     pub secret: bool,
+    /// The attribute (a JSON pointer) that names the claims whose devices it is, separated by commas, unless it is given.
+    #[serde(default)]
+    pub claims: Option<String>,
 }
 
 impl FenceAgent {

@@ -6,7 +6,8 @@ use camino::Utf8PathBuf;
 
 use crate::names::{ClusterName, NodeName};
 use crate::resource::{
-    HostsBlock, KernelModule, ManagedFile, Packages, ResourceId, SharedSecret, Sysctl, Unit,
+    DeviceClaim, Filesystem, HostsBlock, KernelModule, ManagedFile, Packages, ResourceId, SbdHeader,
+    SharedSecret, Sysctl, Unit,
 };
 
 /// One thing that is wanted, fully rendered, secrets as markers.
@@ -30,6 +31,12 @@ pub enum Declaration {
     Corosync(CorosyncDeclaration),
     /// The cluster's configuration.
     Cib(CibDeclaration),
+    /// A claimed device on a node.
+    Claim(DeviceClaim),
+    /// A file system on a node.
+    Filesystem(Filesystem),
+    /// SBD's header on a device that the nodes share.
+    SbdHeader(SbdHeader),
 }
 
 /// `corosync.conf`: one text for all nodes.
@@ -80,6 +87,9 @@ impl Declaration {
             Self::Sysctl(it) => &it.id,
             Self::Corosync(it) => &it.id,
             Self::Cib(it) => &it.id,
+            Self::Claim(it) => &it.id,
+            Self::Filesystem(it) => &it.id,
+            Self::SbdHeader(it) => &it.id,
         }
     }
 
@@ -96,6 +106,9 @@ impl Declaration {
             Self::Sysctl(it) => &it.requires,
             Self::Corosync(it) => &it.requires,
             Self::Cib(it) => &it.requires,
+            Self::Claim(it) => &it.requires,
+            Self::Filesystem(it) => &it.requires,
+            Self::SbdHeader(it) => &it.requires,
         }
     }
 
@@ -114,6 +127,9 @@ impl Declaration {
             Self::Sysctl(it) => it.requires.iter_mut().collect(),
             Self::Corosync(it) => it.requires.iter_mut().collect(),
             Self::Cib(it) => it.requires.iter_mut().collect(),
+            Self::Claim(it) => it.requires.iter_mut().collect(),
+            Self::Filesystem(it) => it.requires.iter_mut().collect(),
+            Self::SbdHeader(it) => it.requires.iter_mut().collect(),
         }
     }
 
@@ -127,7 +143,9 @@ impl Declaration {
             Self::Hosts(it) => Some(&it.node),
             Self::Module(it) => Some(&it.node),
             Self::Sysctl(it) => Some(&it.node),
-            Self::Secret(_) | Self::Corosync(_) | Self::Cib(_) => None,
+            Self::Claim(it) => Some(&it.node),
+            Self::Filesystem(it) => Some(&it.node),
+            Self::Secret(_) | Self::Corosync(_) | Self::Cib(_) | Self::SbdHeader(_) => None,
         }
     }
 }

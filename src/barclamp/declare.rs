@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::bundle::parse_mode;
 use super::checks::DeclaredCheck;
 use super::cib_context;
+use super::claims;
 use super::cluster_data::ClusterData;
 use super::context::nodes_on;
 use super::declaration::{CibDeclaration, CorosyncDeclaration, Declaration};
@@ -161,9 +162,16 @@ fn draft(
             let id = ResourceId::on_node("sysctl", &key, &node);
             single(Declaration::Sysctl(Sysctl { id, requires: none(), node, key, value }))
         }
-        Kind::Secret(_) | Kind::Fencing | Kind::Cluster(_) | Kind::Corosync(_) | Kind::Cib(_) => {
-            Ok(Vec::new())
+        Kind::Claim(item) => single(Declaration::Claim(claims::claim(instance, item, node, cluster)?)),
+        Kind::Filesystem(item) => {
+            single(Declaration::Filesystem(claims::filesystem(instance, item, node, cluster)?))
         }
+        Kind::Secret(_)
+        | Kind::Fencing
+        | Kind::Cluster(_)
+        | Kind::Corosync(_)
+        | Kind::Cib(_)
+        | Kind::SbdHeader(_) => Ok(Vec::new()),
     }
 }
 
@@ -216,6 +224,9 @@ fn of_cluster(
                 founder: cluster.founder.clone(),
                 xml: instance.template(&item.template, Some(("cib", &cib)))?,
             })])
+        }
+        Kind::SbdHeader(item) => {
+            Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
         }
         Kind::Fencing => Ok((data.fencing.packages.iter())
             .filter(|(_, names)| !names.is_empty())
@@ -366,6 +377,9 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
         Declaration::Sysctl(it) => it.requires = requires,
         Declaration::Corosync(it) => it.requires = requires,
         Declaration::Cib(it) => it.requires = requires,
+        Declaration::Claim(it) => it.requires = requires,
+        Declaration::Filesystem(it) => it.requires = requires,
+        Declaration::SbdHeader(it) => it.requires = requires,
     }
     declaration
 }

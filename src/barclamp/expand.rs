@@ -7,7 +7,7 @@ use super::bundle::Barclamp;
 use super::checks::{CheckItem, DeclaredCheck, Expect};
 use super::context;
 use super::error::BarclampError;
-use super::item::{ForEach, Item};
+use super::item::{ForEach, Item, Kind};
 use super::templates::{OMIT, RenderError};
 use super::view::{ClusterView, NodeView};
 
@@ -95,6 +95,15 @@ pub(super) fn instances<'a>(
     barclamp: &'a Barclamp,
     view: &'a ClusterView,
 ) -> Result<Vec<Instance<'a>>, Vec<BarclampError>> {
+    instances_of(barclamp, view, |_| true)
+}
+
+/// The instances of items of the kinds that are asked for.
+pub(super) fn instances_of<'a>(
+    barclamp: &'a Barclamp,
+    view: &'a ClusterView,
+    wanted: impl Fn(&Kind) -> bool,
+) -> Result<Vec<Instance<'a>>, Vec<BarclampError>> {
     let base = context::base(barclamp, view);
     // Made once and shared: what each instance adds is its node and what it is repeated for.
     let shared = Context::from_serialize(&base).map_err(|error| {
@@ -106,7 +115,7 @@ pub(super) fn instances<'a>(
     })?;
     let mut instances = Vec::new();
     let mut errors = Vec::new();
-    for item in &barclamp.items {
+    for item in barclamp.items.iter().filter(|item| wanted(&item.kind)) {
         match of_item(barclamp, item, view, &base, &shared) {
             Ok(more) => instances.extend(more),
             Err(error) => errors.push(error),

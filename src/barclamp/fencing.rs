@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::agent::{FenceAgent, FenceScope, is_pacemaker_param};
 use super::error::AttributeError;
@@ -33,6 +33,8 @@ const ADDRESS_PARAMS: &[&str] = &[
     "target",
     "vsock",
 ];
+/// The attribute that names SBD's disks; without any, the watchdog alone fences.
+const SBD_DEVICES: &str = "/sbd/devices";
 /// Time that one look at a device may take.
 const MONITOR_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,8 @@ const MONITOR_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Fencing {
     /// Why there is none, if it is switched off.
     pub disabled: Option<String>,
+    /// Whether a node without quorum is reset by its own watchdog, and counts as fenced then.
+    pub watchdog: bool,
     /// The devices.
     pub devices: Vec<Resource>,
     /// Where they must not run.
@@ -65,6 +69,7 @@ pub struct FencingLevel {
 /// Works on one cluster's fencing and collects the mistakes.
 struct Builder<'a> {
     agents: &'a BTreeMap<String, FenceAgent>,
+    attributes: &'a Value,
     view: &'a ClusterView,
     delay: Delay,
     interval: Duration,
@@ -76,7 +81,7 @@ impl Fencing {
     /// Whether Pacemaker may fence.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        !self.devices.is_empty()
+        !self.devices.is_empty() || self.watchdog
     }
 
     /// What the attributes of a barclamp say about fencing.
@@ -92,15 +97,17 @@ impl Fencing {
             attributes.get("fencing").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         let attribute: FencingAttribute = serde_json::from_value(written)
             .map_err(|error| vec![AttributeError::new("bad-value", PLACE, error.to_string())])?;
-        let asked = asked_for(&attribute, view)?;
+        let watchdog = attributes.pointer(SBD_DEVICES).is_some_and(|devices| devices == &json!([]));
+        let asked = asked_for(&attribute, watchdog, view)?;
         let delay = delay_of(&attribute, attributes, view);
         let interval =
             attribute.monitor_interval.as_deref().map_or(Ok(Duration::from_secs(60)), parse_duration);
         let interval = interval.map_err(|error| {
             vec![AttributeError::new("bad-value", format!("{PLACE}/monitor_interval"), error.to_string())]
         })?;
-        let fencing = Self { disabled: attribute.disabled.clone(), ..Self::default() };
-        let mut builder = Builder { agents, view, delay, interval, fencing, mistakes: Vec::new() };
+        let fencing = Self { disabled: attribute.disabled.clone(), watchdog, ..Self::default() };
+        let mut builder =
+            Builder { agents, attributes, view, delay, interval, fencing, mistakes: Vec::new() };
         let mut covered: BTreeMap<String, BTreeMap<String, ResourceId>> = BTreeMap::new();
         for (name, place, device) in &asked {
             covered.insert(name.clone(), builder.device(name, place, device));
@@ -212,6 +219,7 @@ impl Builder<'_> {
             );
         }
         let mut params = device.params.clone();
+        self.claimed_devices(&mut params, known);
         self.check_params(
             &params,
             known,
@@ -223,6 +231,24 @@ impl Builder<'_> {
         match self.primitive(name, place, &device.agent, &params) {
             Some(id) => self.view.nodes.iter().map(|node| (node.name.to_string(), id.clone())).collect(),
             None => BTreeMap::new(),
+        }
+    }
+
+    /// Parameters that are claimed devices.
+    fn claimed_devices(&self, params: &mut BTreeMap<String, Value>, known: Option<&FenceAgent>) {
+        let wanted = known.into_iter().flat_map(|agent| &agent.params);
+        for (name, pointer) in wanted.filter_map(|(name, param)| Some((name, param.claims.as_ref()?))) {
+            let claims = self.attributes.pointer(pointer).and_then(Value::as_array);
+            let paths: Vec<&str> = claims
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .filter_map(|claim| self.view.claims.get(&self.view.founder, claim))
+                .map(|device| device.path.as_str())
+                .collect();
+            if !paths.is_empty() {
+                params.entry(name.clone()).or_insert_with(|| Value::String(paths.join(",")));
+            }
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) struct Delay {
 /// The devices that are asked for: name, place, settings.
 pub(super) fn asked_for(
     attribute: &FencingAttribute,
+    watchdog: bool,
     view: &ClusterView,
 ) -> Result<Vec<(String, String, Device)>, Vec<AttributeError>> {
     let fail =
@@ -97,7 +98,14 @@ pub(super) fn asked_for(
         .map(|device| (ONLY_DEVICE.to_owned(), PLACE.to_owned(), device))
         .chain(named)
         .collect();
-    match (&attribute.disabled, asked.is_empty()) {
+    if watchdog && view.nodes.len() == 2 {
+        return fail(
+            "bad-value",
+            "SBD without disks cannot fence one of two nodes: neither half of a split has a majority",
+            "claim a shared disk for it (`sbd: { devices: [sbd] }`), or set up another fence device instead of `sbd`",
+        );
+    }
+    match (&attribute.disabled, asked.is_empty() && !watchdog) {
         (Some(_), false) => fail("bad-value", "fencing is both set up and disabled", "remove one of the two"),
         (None, true) if view.nodes.len() > 1 => fail(
             "missing-key",

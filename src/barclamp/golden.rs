@@ -14,11 +14,13 @@ use serde_json::Value;
 use super::bundle::Barclamp;
 pub use super::bundle::TESTS_FOLDER;
 use super::checks::{DeclaredCheck, Expect};
+use super::claims::claim_requests;
 use super::declaration::Declaration;
 use super::declare::{checks, declare};
 use super::error::BarclampError;
 use super::registry::Registry;
 use super::view::{ClusterView, NodeView};
+use crate::claims::Claims;
 use crate::distro::Distro;
 use crate::inventory::{Setting, decode_constraints, decode_resources};
 use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
@@ -154,7 +156,10 @@ fn outcome(
     attributes.insert(barclamp.manifest.name.clone(), own);
     let mut view = view_of(written).map_err(wrong)?;
     let result = resolve(registry, attributes, &mut view)
-        .and_then(|()| declare(registry, &view))
+        .and_then(|()| {
+            view.claims = Claims::placeholders(&view.name, &claim_requests(registry, &view)?);
+            declare(registry, &view)
+        })
         .and_then(|declarations| Ok((declarations, checks(registry, &view)?)));
     Ok(match result {
         Ok((declarations, checks)) => written_down(&declarations, &checks),
@@ -210,6 +215,7 @@ fn view_of(written: ClusterFile) -> Result<ClusterView, String> {
         founder: written.founder.unwrap_or(first),
         nodes,
         barclamps: BTreeMap::new(),
+        claims: Claims::default(),
         resources: resources.into_values().collect(),
         constraints,
         resource_defaults: settings(written.resource_defaults),
@@ -299,6 +305,16 @@ fn describe(declaration: &Declaration, out: &mut String) {
         Declaration::Sysctl(it) => lines.push(format!("value: {}", it.value)),
         Declaration::Corosync(it) => lines.push(format!("nodes: {}", nodes(&it.nodes))),
         Declaration::Cib(it) => lines.push(format!("founder: {}, nodes: {}", it.founder, nodes(&it.nodes))),
+        Declaration::Claim(it) => {
+            lines.push(format!("claim: {}, purpose: {}", it.device.claim, it.device.purpose));
+        }
+        Declaration::Filesystem(it) => {
+            lines.push(format!("{} on {}, UUID {}", it.fstype.word(), it.device.path, it.device.uuid));
+        }
+        Declaration::SbdHeader(it) => {
+            lines.push(format!("on {}, written by {}", it.device.path, it.founder));
+            lines.push(format!("watchdog {} s, msgwait {} s", it.watchdog_timeout_s, it.msgwait_timeout_s));
+        }
     }
     lines.extend(declaration.requires().iter().map(|id| format!("after: {id}")));
     // Writing to a string does not fail.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::claim_items::{ClaimItem, FilesystemItem, SbdHeaderItem};
 use super::error::BarclampError;
 use super::folder::Folder;
 use super::templates::{condition, is_template};
@@ -63,6 +64,12 @@ struct ItemFile {
     corosync: Option<CorosyncItem>,
     #[serde(default)]
     cib: Option<CibItem>,
+    #[serde(default)]
+    claim: Option<ClaimItem>,
+    #[serde(default)]
+    filesystem: Option<FilesystemItem>,
+    #[serde(default)]
+    sbd_header: Option<SbdHeaderItem>,
 }
 
 /// One thing that a barclamp declares.
@@ -140,6 +147,12 @@ pub enum Kind {
     Corosync(CorosyncItem),
     /// The cluster's configuration.
     Cib(CibItem),
+    /// A block device that is claimed.
+    Claim(ClaimItem),
+    /// A file system on a claimed device.
+    Filesystem(FilesystemItem),
+    /// SBD's header on a claimed device that all nodes share.
+    SbdHeader(SbdHeaderItem),
 }
 
 impl Kind {
@@ -158,6 +171,9 @@ impl Kind {
             Self::Cluster(_) => "cluster",
             Self::Corosync(_) => "corosync",
             Self::Cib(_) => "cib",
+            Self::Claim(_) => "claim",
+            Self::Filesystem(_) => "filesystem",
+            Self::SbdHeader(_) => "sbd_header",
         }
     }
 
@@ -172,6 +188,8 @@ impl Kind {
                 | Self::Hosts
                 | Self::Module(_)
                 | Self::Sysctl(_)
+                | Self::Claim(_)
+                | Self::Filesystem(_)
         )
     }
 }
@@ -355,6 +373,16 @@ impl Item {
                 data_texts(&item.constraints, &mut texts);
             }
             Kind::Corosync(item) => texts.push(item.path.clone()),
+            Kind::Claim(item) => {
+                texts.extend([&item.name, &item.purpose, &item.minimum_size].map(String::clone));
+                texts.extend(item.expects.iter().map(|expected| expected.kind.clone()));
+            }
+            Kind::Filesystem(item) => texts.extend([item.claim.clone(), item.fstype.clone()]),
+            Kind::SbdHeader(item) => {
+                texts.extend(
+                    [&item.claim, &item.watchdog_timeout_s, &item.msgwait_timeout_s].map(String::clone),
+                );
+            }
             Kind::Hosts | Kind::Fencing | Kind::Cib(_) => {}
         }
         texts.retain(|text| is_template(text));
@@ -448,6 +476,9 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
         written.cluster.map(Kind::Cluster),
         written.corosync.map(Kind::Corosync),
         written.cib.map(Kind::Cib),
+        written.claim.map(Kind::Claim),
+        written.filesystem.map(Kind::Filesystem),
+        written.sbd_header.map(Kind::SbdHeader),
     ]
     .into_iter()
     .flatten()
@@ -475,6 +506,9 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
             | Kind::Module(_)
             | Kind::Sysctl(_)
             | Kind::Cluster(_)
+            | Kind::Claim(_)
+            | Kind::Filesystem(_)
+            | Kind::SbdHeader(_)
     );
     if for_each.is_some() && !repeatable {
         return Err(format!("item `{id}`: `{}` cannot be repeated", kind.word()));

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::claims::claim_requests;
 use super::declaration::Declaration;
 use super::declare::declare;
 use super::error::BarclampError;
 use super::registry::Registry;
 use super::view::{ClusterView, NodeView};
+use crate::claims::Claims;
 use crate::distro::Distro;
 use crate::inventory::Cluster;
 use crate::names::BarclampName;
@@ -45,6 +47,7 @@ pub fn rehearsal_view(
         nodes,
         founder,
         barclamps: attributes,
+        claims: Claims::default(),
         resources: cluster.resources.values().cloned().collect(),
         constraints: cluster.constraints.clone(),
         resource_defaults: cluster.resource_defaults.clone(),
@@ -61,5 +64,7 @@ pub fn rehearse(
     cluster: &Cluster,
     attributes: BTreeMap<BarclampName, Value>,
 ) -> Result<Vec<Declaration>, Vec<BarclampError>> {
-    rehearsal_view(registry, cluster, attributes).map_or(Ok(Vec::new()), |view| declare(registry, &view))
+    let Some(mut view) = rehearsal_view(registry, cluster, attributes) else { return Ok(Vec::new()) };
+    view.claims = Claims::placeholders(&view.name, &claim_requests(registry, &view)?);
+    declare(registry, &view)
 }

@@ -235,12 +235,32 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("on_off", |value: bool, _: Kwargs, _: &State| if value { "on" } else { "off" });
     tera.register_filter("one_zero", |value: bool, _: Kwargs, _: &State| i64::from(value));
     tera.register_filter("bracketed", |value: &str, _: Kwargs, _: &State| bracketed(value));
+    tera.register_filter("unit_name", |value: &str, _: Kwargs, _: &State| unit_name(value));
     tera.register_filter("line", |value: tera::Value, _: Kwargs, _: &State| single_line(&value));
 }
 
 /// An IPv6 address in brackets, anything else as it is.
 fn bracketed(address: &str) -> String {
     if address.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{address}]") } else { address.to_owned() }
+}
+
+/// A path as systemd names a unit after it (systemd.unit(5), `STRING ESCAPING FOR INCLUSION IN UNIT NAMES`):
+/// `/srv/my-data` is `srv-my\x2ddata`.
+fn unit_name(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return "-".to_owned();
+    }
+    let mut name = String::new();
+    for (index, byte) in parts.join("/").bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if index == 0 => name.push_str("\\x2e"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => name.push(char::from(byte)),
+            other => name.push_str(&format!("\\x{other:02x}")),
+        }
+    }
+    name
 }
 
 /// The value, which must be a single line: nothing can be smuggled into a configuration file.
@@ -255,6 +275,21 @@ fn single_line(value: &tera::Value) -> tera::TeraResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_named_as_systemd_escape_names_them() {
+        // systemd-escape --path of each.
+        for (path, name) in [
+            ("/", "-"),
+            ("/srv", "srv"),
+            ("//srv/data/", "srv-data"),
+            ("/srv/my-data", "srv-my\\x2ddata"),
+            ("/.hidden/a b", "\\x2ehidden-a\\x20b"),
+            ("/srv/\u{e9}", "srv-\\xc3\\xa9"),
+        ] {
+            assert_eq!(unit_name(path), name, "{path}");
+        }
+    }
     use std::collections::BTreeMap;
 
     fn folder(files: &[(&str, &str)]) -> Folder {

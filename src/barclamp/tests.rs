@@ -86,6 +86,10 @@ fn pacemaker_accepts_the_rendered_cibs() {
     let folder = tempfile::tempdir().unwrap();
     for (case, cib) in cibs() {
         let file = folder.path().join("cib.xml");
+        // Pacemaker itself says so where SBD runs, before it looks at what is configured.
+        let (watchdog, end) = ("stonith-watchdog-timeout", "</cluster_property_set>");
+        let said = "<nvpair id=\"have-watchdog\" name=\"have-watchdog\" value=\"true\"/>";
+        let cib = if cib.contains(watchdog) { cib.replacen(end, &format!("{said}{end}"), 1) } else { cib };
         std::fs::write(&file, cib).unwrap();
         let run = std::process::Command::new("crm_verify").arg("-V").arg("--xml-file").arg(&file).output();
         let Ok(output) = run else {

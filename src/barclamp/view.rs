@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::claims::Claims;
 use crate::distro::Distro;
 use crate::inventory::{Constraint, Resource, Setting};
 use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
@@ -21,6 +22,10 @@ pub struct ClusterView {
     /// Attributes of the barclamps in use: valid, with defaults, secrets as markers. See
     /// [`Registry::resolve`](super::Registry::resolve).
     pub barclamps: BTreeMap<BarclampName, Value>,
+    /// The devices that were claimed for what the barclamps need; empty until [`claim_requests`] were resolved.
+    ///
+    /// [`claim_requests`]: super::claim_requests
+    pub claims: Claims,
     /// The inventory's resources, by id.
     pub resources: Vec<Resource>,
     /// The inventory's constraints, in its order.

@@ -121,23 +121,33 @@ pub(super) fn findings(
     identity: &Identity,
 ) -> Vec<Finding> {
     let users = Users::of(device, devices);
-    let mut all = vec![kind(device, policy), multipath(device, devices)];
+    let mut all = vec![kind(device), multipath(device, devices)];
     all.extend(uses(&users));
     all.extend(contents(&device.content));
-    all.extend([access(device), removable(device), size(device, policy), of_identity(identity)]);
+    all.extend([access(device), removable(device), allowed(device, policy), size(device, policy)]);
+    all.push(of_identity(identity));
     all
 }
 
-fn kind(device: &BlockDevice, policy: &ClaimPolicy) -> Finding {
+fn kind(device: &BlockDevice) -> Finding {
     let kind = &device.device_type;
-    if NEVER.contains(&kind.as_str()) {
-        return Finding::foreign("type", format!("{kind}: not a device to keep data on"));
+    match NEVER.contains(&kind.as_str()) {
+        true => Finding::foreign("type", format!("{kind}: not a device to keep data on")),
+        false => Finding::clear("type", kind),
     }
-    if policy.device_types.contains(kind) {
-        return Finding::clear("type", kind);
+}
+
+fn allowed(device: &BlockDevice, policy: &ClaimPolicy) -> Finding {
+    let kind = &device.device_type;
+    let types: Vec<&str> = policy.device_types.iter().map(String::as_str).collect();
+    let types = types.join(", ");
+    match policy.device_types.contains(kind) {
+        true => Finding::clear("policy", format!("{kind} is among the device types of `claim_policy`")),
+        false => Finding::foreign(
+            "policy",
+            format!("{kind} is not among the device types of `claim_policy` ({types})"),
+        ),
     }
-    let allowed: Vec<&str> = policy.device_types.iter().map(String::as_str).collect();
-    Finding::foreign("type", format!("{kind}, and `claim_policy` allows {}", allowed.join(" and ")))
 }
 
 fn multipath(device: &BlockDevice, devices: &[BlockDevice]) -> Finding {
@@ -181,7 +191,7 @@ fn contents(content: &Fact<DeviceContent>) -> Vec<Finding> {
         all.push(Finding::clear("signature", "none found by wipefs, by blkid or by its bytes"));
     }
     all.push(match &content.busy {
-        Some(why) => Finding::foreign("exclusive", format!("somebody has it for himself ({why})")),
+        Some(why) => Finding::foreign("exclusive", format!("something holds it exclusively ({why})")),
         None => Finding::clear("exclusive", "it can be opened with O_EXCL"),
     });
     all

@@ -124,6 +124,47 @@ impl<'a> Identities<'a> {
         }
     }
 
+    /// Whether this device claims to be what the identity is for, be it alone with that or not.
+    pub(super) fn may_be(&self, device: &BlockDevice, identity: &StableId) -> bool {
+        let whole = device.device_type != PARTITION;
+        match identity {
+            StableId::Wwn { wwn: recorded } => {
+                whole && self.inherited(device, wwn).as_ref() == Some(recorded)
+            }
+            StableId::Serial { model, serial } => {
+                let has = |device: &BlockDevice| device.serial.clone();
+                let called = self.inherited(device, |device| device.model.clone()).unwrap_or_default();
+                whole && self.inherited(device, has).as_ref() == Some(serial) && called == *model
+            }
+            StableId::Path { .. } | StableId::Unstable { .. } => self.is(device, identity),
+        }
+    }
+
+    /// The best name of a device to write into an inventory: one that a person recognises, made of what identifies it.
+    pub(super) fn best_link(&self, device: &BlockDevice, identity: &Identity) -> Option<String> {
+        let names = || {
+            let by_id = device.links.iter().filter_map(|link| Some((link, link.strip_prefix(BY_ID)?)));
+            by_id.filter(|(_, name)| !OF_CONTENT.iter().any(|prefix| name.starts_with(prefix)))
+        };
+        let of_wwn = |name: &str| OF_WWN.iter().any(|prefix| name.starts_with(prefix));
+        let of_serial = || {
+            let serial = device.serial.as_deref()?;
+            // Where another disk has the same number, the link leads to whichever was found last.
+            let own = self.by_serial.get(serial).is_some_and(|names| names.len() == 1);
+            names().find(|(_, name)| own && name.contains(serial) && !of_wwn(name))
+        };
+        let link = match identity {
+            Identity::Known(StableId::Path { link }, _) => return Some(link.clone()),
+            Identity::Known(StableId::Serial { .. }, _) => of_serial(),
+            // A name made of the serial number is easier to recognise.
+            Identity::Known(StableId::Wwn { .. }, _) => {
+                of_serial().or_else(|| names().find(|(_, name)| of_wwn(name)))
+            }
+            Identity::Known(StableId::Unstable { .. }, _) | Identity::None(_) | Identity::Shared(_) => None,
+        };
+        link.map(|(link, _)| link.clone())
+    }
+
     /// A property of the device; a map has what all its paths have in common.
     fn inherited(
         &self,
@@ -180,31 +221,5 @@ fn place(device: &BlockDevice, because: Option<String>) -> Identity {
         (Some(link), because) => Identity::Known(StableId::Path { link: link.clone() }, because),
         (None, Some(because)) => Identity::None(format!("{because}, and there is no by-path link")),
         (None, None) => Identity::None("it has no world wide name, serial number or by-path link".to_owned()),
-    }
-}
-
-/// The best name of a device to write into an inventory: one that a person recognises, made of what identifies it.
-pub(super) fn best_link(device: &BlockDevice, identity: &Identity) -> Option<String> {
-    let by_id = || {
-        device
-            .links
-            .iter()
-            .filter_map(|link| Some((link, link.strip_prefix(BY_ID)?)))
-            .filter(|(_, name)| !OF_CONTENT.iter().any(|prefix| name.starts_with(prefix)))
-    };
-    let of_wwn = |name: &str| OF_WWN.iter().any(|prefix| name.starts_with(prefix));
-    match identity {
-        Identity::Known(StableId::Path { link }, _) => Some(link.clone()),
-        Identity::Known(StableId::Serial { serial, .. }, _) => {
-            by_id().find(|(_, name)| name.contains(serial.as_str())).map(|(link, _)| link.clone())
-        }
-        Identity::Known(StableId::Wwn { .. }, _) => {
-            // A name made of the serial number is easier to recognise; it is no good where another disk has the same.
-            let serial = device.serial.as_deref().unwrap_or_default();
-            let readable =
-                by_id().find(|(_, name)| !serial.is_empty() && name.contains(serial) && !of_wwn(name));
-            readable.or_else(|| by_id().find(|(_, name)| of_wwn(name))).map(|(link, _)| link.clone())
-        }
-        Identity::Known(StableId::Unstable { .. }, _) | Identity::None(_) | Identity::Shared(_) => None,
     }
 }

@@ -4,11 +4,14 @@
 //! condition was looked at and holds. Whatever could not be determined speaks against a device.
 
 use super::findings::{Finding, Users, Weight, findings};
-use super::identity::{Identities, best_link, map_over};
+use super::identity::{Identities, map_over};
 use super::own_use::strange_use;
 use super::{JudgedDevice, Verdict};
 use crate::facts::{BlockDevice, ClaimEntry, ClaimLedger, DeviceContent, ExpectedSignature, Fact, Signature};
 use crate::inventory::{ByteSize, ClaimPolicy};
+
+/// What a device that is ours is allowed to show.
+const OF_USE: [&str; 5] = ["mounted", "holders", "users", "signature", "exclusive"];
 
 /// The verdict on every device, in the order of the devices. Without the ledger nothing is free: the device may be
 /// claimed already.
@@ -29,10 +32,16 @@ pub fn judge(
                 Claimed::By(purpose, entry) => Some(of_claimed(purpose, entry, device, devices)),
                 Claimed::Not | Claimed::Unclear(_) => None,
             };
+            if let Some(Verdict::Ours { .. }) = verdict {
+                // Its users were looked at one by one, and are its own.
+                seen.iter_mut()
+                    .filter(|finding| OF_USE.contains(&finding.about))
+                    .for_each(|it| it.weight = Weight::Clear);
+            }
             seen.push(ledger_finding(&claimed, verdict.as_ref()));
             JudgedDevice {
                 name: device.name.clone(),
-                link: best_link(device, &identity),
+                link: identities.best_link(device, &identity),
                 identity: identity.stable().cloned(),
                 verdict: verdict.unwrap_or_else(|| of_findings(&seen)),
                 evidence: seen.into_iter().map(Finding::evidence).collect(),
@@ -65,7 +74,13 @@ fn claimed<'l>(
     let entries: Vec<_> =
         ledger.claims.iter().filter(|(_, entry)| identities.is(device, &entry.identity)).collect();
     match entries[..] {
-        [] => Claimed::Not,
+        [] => match ledger.claims.iter().find(|(_, entry)| identities.may_be(device, &entry.identity)) {
+            Some((purpose, entry)) => {
+                let why = "is not the only device of that name, and the ledger does not say which";
+                Claimed::Unclear(format!("{} is claimed for {purpose}; this {why}", entry.identity))
+            }
+            None => Claimed::Not,
+        },
         [(purpose, entry)] => {
             let twin = devices.iter().find(|other| {
                 other.name != device.name

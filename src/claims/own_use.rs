@@ -50,5 +50,5 @@ pub(super) fn strange_use(
     let drbd_has_it = kind == DRBD && content.signatures.iter().any(|signature| signature.kind == DRBD);
     let explained =
         mounted || !holders.is_empty() || drbd_has_it || content.users.iter().any(|user| is_own(&user.name));
-    (!explained).then(|| format!("somebody has it for himself ({busy})"))
+    (!explained).then(|| format!("something holds it exclusively ({busy})"))
 }

@@ -5,6 +5,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::apply::ApplyArgs;
 use super::barclamp::BarclampArgs;
+use super::claims::ClaimsArgs;
 use super::completions::CompletionsArgs;
 use super::destroy::DestroyArgs;
 use super::discover::DiscoverArgs;
@@ -74,6 +75,8 @@ pub enum Verb {
     Status(StatusArgs),
     /// Show what differs and who probably changed it; changes nothing
     Drift(DriftArgs),
+    /// Show which devices are claimed on the nodes, forget a claim
+    Claims(ClaimsArgs),
     /// Take the cluster down and remove what hactl made
     Destroy(DestroyArgs),
     /// Real nodes on this machine, to try things with

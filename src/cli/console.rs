@@ -70,12 +70,19 @@ impl Console {
     /// # Errors
     /// stdout cannot be written for another reason (a full disk behind it).
     pub fn result(&self, text: &str) -> Result<(), CommandError> {
+        self.result_is_read(text).map(drop)
+    }
+
+    /// Writes to stdout; tells whether anybody still reads it.
+    ///
+    /// # Errors
+    /// stdout cannot be written, for another reason than that its reader is gone.
+    pub(super) fn result_is_read(&self, text: &str) -> Result<bool, CommandError> {
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(CommandError::local("cannot write to stdout", &error))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(CommandError::local("cannot write to stdout", &error)),
         }
     }
 
@@ -93,10 +100,10 @@ impl Console {
     ///
     /// # Errors
     /// As [`Console::json`].
-    pub fn json_line(&self, document: &impl serde::Serialize) -> Result<(), CommandError> {
+    pub(super) fn json_line(&self, document: &impl serde::Serialize) -> Result<bool, CommandError> {
         let text = serde_json::to_string(document)
             .map_err(|error| CommandError::local("cannot write the result as JSON", &error))?;
-        self.result(&format!("{text}\n"))
+        self.result_is_read(&format!("{text}\n"))
     }
 
     /// The same console, which tells and shows progress no more than with `--quiet`.

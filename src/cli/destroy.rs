@@ -35,11 +35,16 @@ pub(super) async fn run(
     let locks = opened.session.lock().await.map_err(|error| opened.refused(error))?;
     let plan = opened.session.destroy_plan().await.map_err(|error| opened.refused(error))?;
     if plan.is_empty() && plan.blocked.is_empty() && !arguments.json {
+        locks.forget().await;
         opened.progress.finish();
         console.result("Nothing to do: hactl owns nothing on these nodes.\n")?;
         return Ok(ExitCode::Done);
     }
     let question = "Stop the cluster and remove all of this?";
     let manner = Manner { question, yes: arguments.yes, json: arguments.json };
-    carry_out(&plan, &opened, &locks, &manner, console).await
+    let code = carry_out(&plan, &opened, &locks, &manner, console).await?;
+    if code == ExitCode::Done {
+        locks.forget().await;
+    }
+    Ok(code)
 }

@@ -3,15 +3,18 @@
 //! Out: tables for a person, or one JSON document with a version; never a secret. A node that could not be asked is
 //! part of the result, and of the exit code.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::InventoryArgs;
 use super::nodes::NodeArgs;
 use super::opened::Opened;
 use super::{CommandError, Console, ExitCode, GlobalArgs};
+use crate::claims::{JudgedDevice, judge_fleet};
 use crate::discovery::{ClusterFindings, Findings, NodeReport, Report};
 use crate::facts::{Fact, FleetFacts, PackageState, UnitState};
-use crate::ui::{Columns, Theme, Tone, cell, facts_table, size};
+use crate::names::NodeName;
+use crate::ui::{Columns, Theme, Tone, cell, devices_text, facts_table, size};
 
 /// What stands where something could not be learned.
 const UNKNOWN: &str = "unknown";
@@ -41,17 +44,18 @@ pub(super) async fn run(
         Opened::open("discover", &arguments.inventory, &arguments.nodes, console, global).await?;
     let facts = opened.session.survey().await;
     opened.progress.finish();
+    let judged = judge_fleet(opened.session.inventory(), &facts);
     if arguments.json {
-        console.json(&Report::of(&facts))?;
+        console.json(&Report::of(&facts, &judged))?;
     } else {
-        console.result(&render(&facts, console.out()))?;
+        console.result(&render(&facts, &judged, console.out()))?;
     }
     Ok(if facts.failures().next().is_some() { ExitCode::Unreachable } else { ExitCode::Done })
 }
 
 /// The facts as tables.
-fn render(facts: &FleetFacts, theme: Theme) -> String {
-    let report = Report::of(facts);
+fn render(facts: &FleetFacts, judged: &BTreeMap<NodeName, Vec<JudgedDevice>>, theme: Theme) -> String {
+    let report = Report::of(facts, judged);
     let mut software = Columns::new(&["node", "packages", "units", "installable", "free in /var"], theme);
     let mut cluster =
         Columns::new(&["node", "cluster", "corosync", "pacemaker", "nodes", "resources"], theme);
@@ -72,6 +76,7 @@ fn render(facts: &FleetFacts, theme: Theme) -> String {
     for problem in problems {
         let _ = writeln!(text, "{} {problem}", theme.warning("unknown:"));
     }
+    let _ = write!(text, "\n{}", devices_text(facts, judged, theme));
     text
 }
 

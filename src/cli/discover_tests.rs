@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::discovery;
 use crate::facts::{
-    Clock, ClusterQuery, FileState, Hardware, Kernel, Link, NodeFacts, NodeOutcome, Observation, OsRelease,
-    PackageManager, Query, Space,
+    BlockDevice, Clock, ClusterQuery, DeviceContent, FileState, Hardware, Kernel, Link, NodeFacts,
+    NodeOutcome, Observation, OsRelease, PackageManager, Query, Signature, Space,
 };
-use crate::names::NodeName;
 use crate::transport::TransportError;
 
 fn node() -> NodeFacts {
@@ -40,6 +39,7 @@ fn node() -> NodeFacts {
         }),
         block_devices: Fact::Known(vec![]),
         ledger: Fact::Known(crate::facts::Ledger::default()),
+        claims: Fact::Known(crate::facts::ClaimLedger::default()),
         observed: BTreeMap::new(),
     }
 }
@@ -96,9 +96,52 @@ fn member(query: &Query) -> Observation {
     }
 }
 
+fn disk(name: &str, serial: &str, content: Fact<DeviceContent>) -> BlockDevice {
+    BlockDevice {
+        name: name.to_owned(),
+        path: format!("/dev/{name}"),
+        number: None,
+        device_type: "disk".to_owned(),
+        size_bytes: 20 << 30,
+        read_only: false,
+        removable: false,
+        rotational: None,
+        transport: None,
+        model: Some("QEMU HARDDISK".to_owned()),
+        serial: Some(serial.to_owned()),
+        wwn: None,
+        filesystem: Some("LVM2_member".to_owned()),
+        partition_table: None,
+        mountpoints: vec![],
+        parents: vec![],
+        holders: vec![],
+        links: vec![format!("/dev/disk/by-id/ata-QEMU_HARDDISK_{serial}")],
+        content,
+    }
+}
+
+fn disks() -> Vec<BlockDevice> {
+    let uuid = Some("3f1c0000-0000-4000-8000-000000000001".to_owned());
+    let ext4 = Signature { offset: Some(1080), kind: "ext4".to_owned(), uuid, label: None };
+    let holds = |signatures: &[Signature]| {
+        Fact::Known(DeviceContent { signatures: signatures.to_vec(), ..DeviceContent::default() })
+    };
+    let mut mounted = disk("sdb", "S2", holds(std::slice::from_ref(&ext4)));
+    mounted.mountpoints.push("/srv".to_owned());
+    let silent = Fact::Unknown("it did not answer within 5 s".to_owned());
+    vec![disk("sda", "S1", holds(&[])), mounted, disk("sdc", "S3", holds(&[ext4])), disk("sdd", "S4", silent)]
+}
+
+fn judged() -> BTreeMap<NodeName, Vec<JudgedDevice>> {
+    let ledger = crate::facts::ClaimLedger::default();
+    let judged = crate::claims::judge(&disks(), &crate::inventory::ClaimPolicy::default(), Ok(&ledger));
+    BTreeMap::from([(NodeName::new("bare").expect("a name"), judged)])
+}
+
 fn fleet() -> FleetFacts {
     let name = |name: &str| NodeName::new(name).expect("a name");
     let mut bare = node();
+    bare.block_devices = Fact::Known(disks());
     observed(&mut bare, absent);
     let mut running = node();
     observed(&mut running, member);
@@ -131,19 +174,20 @@ fn fleet() -> FleetFacts {
 
 #[test]
 fn every_state_of_a_node_is_told_apart() {
-    insta::assert_snapshot!(render(&fleet(), Theme::new(false)));
+    insta::assert_snapshot!(render(&fleet(), &judged(), Theme::new(false)));
 }
 
 #[test]
 fn json_has_a_version_and_no_secrets() {
     let facts = fleet();
-    let document = serde_json::to_value(Report::of(&facts)).expect("JSON");
+    let document = serde_json::to_value(Report::of(&facts, &judged())).expect("JSON");
     assert_eq!(document["format"], 1);
     assert_eq!(
         document["nodes"]["gone"]["failed"],
         "gone: cannot connect to 192.0.2.15:22: connection refused"
     );
     assert_eq!(document["nodes"]["running"]["answered"]["cluster"]["pacemaker"]["known"]["dc"], "n1");
+    assert_eq!(document["nodes"]["bare"]["answered"]["devices"][0]["verdict"]["is"], "unclaimed");
     assert!(document["nodes"]["frozen"]["answered"]["packages"]["corosync"]["unknown"].is_string());
     let text = document.to_string();
     assert!(!text.contains("hunter2") && !text.contains("<cib"), "{text}");

@@ -210,7 +210,7 @@ impl From<PipelineError> for CommandError {
     fn from(error: PipelineError) -> Self {
         let problem = chain(&error);
         match error {
-            PipelineError::Selector(_) => Self::new(ExitCode::Usage, problem),
+            PipelineError::Selector(_) | PipelineError::NoClaim { .. } => Self::new(ExitCode::Usage, problem),
             PipelineError::Barclamps(errors) => {
                 Self::all(ExitCode::Usage, errors.iter().map(|e| chain(e)).collect())
             }
@@ -223,9 +223,9 @@ impl From<PipelineError> for CommandError {
                 .advice("wait for it to end, or let hactl wait with --lock-timeout"),
             PipelineError::Log { .. } => Self::new(ExitCode::Usage, problem)
                 .advice("name a file in a folder that exists and can be written (--log)"),
-            PipelineError::Locked(_) | PipelineError::Plan(_) | PipelineError::Timeout(_) => {
-                Self::new(ExitCode::Failed, problem)
-            }
+            PipelineError::Timeout(_) => Self::new(ExitCode::Failed, problem)
+                .advice("run the same command again, with more time if it needs it: it goes on from there"),
+            PipelineError::Locked(_) | PipelineError::Plan(_) => Self::new(ExitCode::Failed, problem),
         }
     }
 }

@@ -2,13 +2,40 @@
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{CommandError, ExitCode};
 use crate::ui::progress::Progress;
 
-/// Watches the signals of this process.
+/// SIGINT and SIGTERM of this process, from now on noted instead of obeyed.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The signal handlers cannot be installed.
+    pub(super) fn new() -> Result<Self, CommandError> {
+        let failed = |error: std::io::Error| CommandError::local("cannot watch for signals", &error);
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Lets a run be interrupted.
 pub struct Interrupt {
     sender: watch::Sender<bool>,
     progress: Arc<Progress>,
@@ -21,16 +48,14 @@ impl Interrupt {
     /// # Errors
     /// The signal handlers cannot be installed.
     pub fn watch(progress: Arc<Progress>) -> Result<Self, CommandError> {
-        let failed = |error: std::io::Error| CommandError::local("cannot watch for signals", &error);
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut signals = Signals::new()?;
         let sender = watch::Sender::new(false);
         let watched = Self { sender: sender.clone(), progress: Arc::clone(&progress) };
         tokio::spawn(async move {
-            next(&mut interrupt, &mut terminate).await;
+            signals.next().await;
             progress.say("interrupted: the steps under way are finished first; once more ends at once");
             sender.send_replace(true);
-            next(&mut interrupt, &mut terminate).await;
+            signals.next().await;
             progress.finish();
             progress.say("interrupted again: ended at once; run the same command again to go on from here");
             std::process::exit(i32::from(ExitCode::Interrupted.number()));
@@ -54,12 +79,5 @@ impl Interrupt {
     #[must_use]
     pub fn receiver(&self) -> watch::Receiver<bool> {
         self.sender.subscribe()
-    }
-}
-
-async fn next(interrupt: &mut tokio::signal::unix::Signal, terminate: &mut tokio::signal::unix::Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }

@@ -7,6 +7,7 @@ mod apply;
 mod arguments;
 mod barclamp;
 mod carry_out;
+mod claims;
 mod completions;
 mod confirm;
 mod console;

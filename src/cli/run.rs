@@ -9,8 +9,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use super::{
-    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, completions, destroy,
-    discover, drift, init, lab, man, plan, status, validate, verify,
+    Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, claims, completions,
+    destroy, discover, drift, init, lab, man, plan, status, validate, verify,
 };
 use crate::barclamp::Registry;
 use crate::pipeline::{PipelineError, Prepared};
@@ -50,6 +50,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
         Verb::Verify(verb) => wait_for(verb.nodes.time_limit(), verify::run(&verb, console, global)),
         Verb::Status(verb) => wait_for(verb.nodes.time_limit(), status::run(&verb, console, global)),
         Verb::Drift(verb) => wait_for(verb.nodes.time_limit(), drift::run(&verb, console, global)),
+        Verb::Claims(verb) => wait_for(verb.time_limit(), claims::run(&verb, console, global)),
         Verb::Destroy(verb) => wait_for(verb.nodes.time_limit(), destroy::run(&verb, console, global)),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
         Verb::Barclamp(verb) => barclamp::run(&verb, console),

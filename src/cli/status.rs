@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::interrupt::Signals;
 use super::nodes::{NodeArgs, duration};
 use super::opened::Opened;
 use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs};
@@ -43,25 +44,34 @@ pub(super) async fn run(
     let mut opened = Opened::open("status", &arguments.inventory, &arguments.nodes, quiet, global).await?;
     let mut report = opened.session.status().await.map_err(|error| opened.failed(error))?;
     opened.progress.finish();
-    loop {
+    if !arguments.watch {
         show(&report, arguments, console)?;
-        if !arguments.watch {
-            return Ok(code(&report));
-        }
-        tokio::time::sleep(arguments.interval).await;
-        report = opened.session.status_again().await.map_err(|error| opened.failed(error))?;
+        return Ok(code(&report));
     }
+    let mut signals = Signals::new()?;
+    while show(&report, arguments, console)? {
+        let next = async {
+            tokio::time::sleep(arguments.interval).await;
+            opened.session.status_again().await
+        };
+        report = tokio::select! {
+            () = signals.next() => return Ok(ExitCode::Interrupted),
+            report = next => report,
+        };
+    }
+    Ok(ExitCode::Done)
 }
 
-fn show(report: &StatusReport, arguments: &StatusArgs, console: &Console) -> Result<(), CommandError> {
+/// Shows it; tells whether anybody still reads what is shown.
+fn show(report: &StatusReport, arguments: &StatusArgs, console: &Console) -> Result<bool, CommandError> {
     match (arguments.json, arguments.watch) {
         (true, true) => console.json_line(report),
-        (true, false) => console.json(report),
+        (true, false) => console.json(report).map(|()| true),
         (false, true) if console.animated() => {
-            console.result(&format!("{HOME_AND_CLEAR}{}", status_text(report, console.out())))
+            console.result_is_read(&format!("{HOME_AND_CLEAR}{}", status_text(report, console.out())))
         }
-        (false, true) => console.result(&format!("{}\n", status_text(report, console.out()))),
-        (false, false) => console.result(&status_text(report, console.out())),
+        (false, true) => console.result_is_read(&format!("{}\n", status_text(report, console.out()))),
+        (false, false) => console.result_is_read(&status_text(report, console.out())),
     }
 }
 

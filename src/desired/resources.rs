@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::packages::merged;
 use crate::barclamp::{BarclampError, ClusterView, CorosyncDeclaration, Declaration, Registry, declare};
+use crate::cib::Cib;
 use crate::corosync::CorosyncConf;
 use crate::names::NodeName;
-use crate::plan::Note;
-use crate::resource::{CibConfig, CorosyncConfig, LinkCheck, Membership, Resource, ResourceId};
+use crate::plan::{Blocked, Note};
+use crate::resource::{CibConfig, CorosyncConfig, LabFencing, LinkCheck, Membership, Resource, ResourceId};
 
 /// corosync's first UDP port; link N uses the Nth after it unless its interface says otherwise (corosync.conf(5)).
 const FIRST_PORT: u16 = 5405;
@@ -15,12 +16,14 @@ const FIRST_PORT: u16 = 5405;
 const STACK: [&str; 2] = ["corosync.service", "pacemaker.service"];
 
 /// What is wanted of one cluster.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Desired {
     /// Every resource.
     pub resources: Vec<Box<dyn Resource>>,
     /// What a person should know.
     pub notes: Vec<Note>,
+    /// Why nothing is planned for the cluster; empty when it is.
+    pub blocked: Vec<Blocked>,
 }
 
 /// Everything that the barclamps of a cluster want of its nodes.
@@ -43,6 +46,12 @@ pub fn resources(view: &ClusterView, registry: &Registry) -> Result<Desired, Vec
     let first: Vec<ResourceId> = links.iter().map(|links| links.id.clone()).collect();
     let mut resources: Vec<Box<dyn Resource>> = Vec::with_capacity(declarations.len() + 2);
     resources.extend(links.map(|links| Box::new(links) as Box<dyn Resource>));
+    resources.extend(
+        declarations
+            .iter()
+            .filter_map(|declaration| lab_fencing(declaration, registry))
+            .map(|fencing| Box::new(fencing) as Box<dyn Resource>),
+    );
     let formed = !membership.requires.is_empty();
     for declaration in declarations {
         resources.push(resource(declaration, &first, formed.then_some(&membership.id)));
@@ -50,7 +59,7 @@ pub fn resources(view: &ClusterView, registry: &Registry) -> Result<Desired, Vec
     if formed {
         resources.push(Box::new(membership));
     }
-    Ok(Desired { resources, notes: Vec::new() })
+    Ok(Desired { resources, ..Desired::default() })
 }
 
 fn stack_unit(declaration: &Declaration) -> Option<ResourceId> {
@@ -96,6 +105,18 @@ fn resource(
             it.requires = after(it.requires);
             Box::new(it)
         }
+        Declaration::Claim(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::Filesystem(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
+        Declaration::SbdHeader(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
         Declaration::Corosync(it) => Box::new(CorosyncConfig {
             id: it.id,
             requires: after(it.requires),
@@ -111,6 +132,16 @@ fn resource(
             desired: it.xml,
         }),
     }
+}
+
+/// The fence devices of a CIB that only a lab may have. A CIB that cannot be read is refused where it is compared.
+fn lab_fencing(declaration: &Declaration, registry: &Registry) -> Option<LabFencing> {
+    let Declaration::Cib(it) = declaration else { return None };
+    let cib = Cib::parse(&it.xml).ok()?;
+    let lab_only =
+        |agent: &str| registry.iter().any(|one| one.agents.get(agent).is_some_and(|agent| agent.lab_only));
+    let id = ResourceId::of_cluster("fencing", "lab-only", &it.cluster);
+    LabFencing::among(id, &it.nodes, cib.root(), lab_only)
 }
 
 fn link_check(view: &ClusterView, corosync: &CorosyncDeclaration) -> LinkCheck {

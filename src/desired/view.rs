@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::NodeIds;
 use crate::barclamp::{ClusterView, NodeView};
+use crate::claims::Claims;
 use crate::distro::Distro;
 use crate::facts::FleetFacts;
 use crate::inventory::Cluster;
@@ -67,6 +68,7 @@ pub fn view(
         nodes,
         founder,
         barclamps,
+        claims: Claims::default(),
         resources: cluster.resources.values().cloned().collect(),
         constraints: cluster.constraints.clone(),
         resource_defaults: cluster.resource_defaults.clone(),

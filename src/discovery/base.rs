@@ -3,6 +3,7 @@
 //! Pure. The clock is asked first and last (see [`super::clock`]): whatever else is asked stands before
 //! the last question.
 
+use super::claim_ledger::ClaimLedgerProbe;
 use super::clock::{self, ClockProbe, Exchange};
 use super::frames::Reply;
 use super::hardware::HardwareProbe;
@@ -18,7 +19,7 @@ use super::uname::UnameProbe;
 use crate::facts::{Fact, NodeFacts};
 
 /// How many questions the base script asks.
-const QUESTIONS: usize = 12;
+const QUESTIONS: usize = 13;
 
 /// The questions, in order.
 pub(super) fn questions() -> [Question; QUESTIONS] {
@@ -34,14 +35,28 @@ pub(super) fn questions() -> [Question; QUESTIONS] {
         Question::of(&TreeProbe),
         Question::of(&ContentProbe),
         Question::of(&LedgerProbe),
+        Question::of(&ClaimLedgerProbe),
         Question::of(&ClockProbe),
     ]
 }
 
 /// The facts that the replies to [`questions`] tell.
 pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFacts {
-    let [first, uname, os, hardware, links, space, package_manager, lsblk, tree, contents, ledger, last] =
-        replies;
+    let [
+        first,
+        uname,
+        os,
+        hardware,
+        links,
+        space,
+        package_manager,
+        lsblk,
+        tree,
+        contents,
+        ledger,
+        claims,
+        last,
+    ] = replies;
     let uname = learn(&UnameProbe, uname);
     NodeFacts {
         hostname: map(&uname, |uname| uname.hostname.clone()),
@@ -58,6 +73,7 @@ pub(super) fn facts(replies: &[Reply; QUESTIONS], exchange: Exchange) -> NodeFac
             &learn(&ContentProbe, contents),
         ),
         ledger: learn(&LedgerProbe, ledger),
+        claims: learn(&ClaimLedgerProbe, claims),
         observed: std::collections::BTreeMap::new(),
     }
 }

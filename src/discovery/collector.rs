@@ -82,6 +82,14 @@ pub async fn observe(
     }
 }
 
+/// The base facts of one node, as they are now.
+///
+/// # Errors
+/// The node could not be asked.
+pub async fn base_now(transport: &dyn Transport) -> Result<NodeFacts, TransportError> {
+    base_facts(transport, &BTreeSet::new()).await
+}
+
 async fn base_facts(
     transport: &dyn Transport,
     queries: &BTreeSet<Query>,

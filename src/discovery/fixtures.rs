@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::batch;
+use super::claim_ledger::ClaimLedgerProbe;
 use super::clock::ClockProbe;
 use super::hardware::HardwareProbe;
 use super::ledger::LedgerProbe;
@@ -28,6 +29,7 @@ type Read = fn(&Answer) -> Value;
 const BASE_PROBES: &[(&str, Read)] = &[
     ("block_content", |answer| fact(&ContentProbe, answer)),
     ("block_tree", |answer| fact(&TreeProbe, answer)),
+    ("claim_ledger", |answer| fact(&ClaimLedgerProbe, answer)),
     ("clock", |answer| fact(&ClockProbe, answer)),
     ("hardware", |answer| fact(&HardwareProbe, answer)),
     ("ledger", |answer| fact(&LedgerProbe, answer)),
@@ -159,6 +161,7 @@ fn record() {
         "block_tree",
         "block_content",
         "ledger",
+        "claim_ledger",
     ];
     let mut asked: Vec<(String, super::script::Question, Value)> = base
         .into_iter()

@@ -10,6 +10,7 @@
 
 mod base;
 mod batch;
+mod claim_ledger;
 mod clock;
 mod cluster;
 mod collector;
@@ -38,10 +39,11 @@ mod local;
 #[cfg(test)]
 mod properties;
 
-pub use collector::{ask, discover, observe};
+pub use collector::{ask, base_now, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
 pub use probe::{Answer, Probe, ProbeError};
 pub use report::{
     CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
     report_queries,
 };
+pub use storage::recorded_block_devices;

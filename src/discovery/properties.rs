@@ -58,6 +58,7 @@ fn recorded() -> Vec<Vec<u8>> {
     let probes = [
         "block_content",
         "block_tree",
+        "claim_ledger",
         "clock",
         "cluster",
         "file",

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::cib::{ClusterStatus, NodeStatus, parse_crm_mon};
+use crate::claims::JudgedDevice;
 use crate::corosync::{CorosyncConf, parse_quorum_status};
 use crate::facts::{
     ClusterQuery, Fact, FleetFacts, NodeFacts, NodeOutcome, Observation, PackageState, Query, UnitState,
@@ -71,6 +72,8 @@ pub enum NodeReport<'a> {
 pub struct Findings<'a> {
     /// The base facts.
     pub facts: &'a NodeFacts,
+    /// What may be done with each block device, with all evidence; empty where the devices are not known.
+    pub devices: &'a [JudgedDevice],
     /// Packages that matter to a cluster; one that is not installed has no state.
     pub packages: BTreeMap<&'static str, Fact<Option<PackageState>>>,
     /// Units that matter to a cluster.
@@ -184,19 +187,23 @@ pub fn report_queries() -> BTreeSet<Query> {
 }
 
 impl<'a> Report<'a> {
-    /// The report on these facts.
+    /// The report on these facts, with the verdicts on the block devices.
     #[must_use]
-    pub fn of(facts: &'a FleetFacts) -> Self {
-        let node = |outcome: &'a NodeOutcome| match outcome {
-            NodeOutcome::Answered(facts) => NodeReport::Answered(Box::new(Findings::of(facts))),
+    pub fn of(facts: &'a FleetFacts, judged: &'a BTreeMap<NodeName, Vec<JudgedDevice>>) -> Self {
+        let node = |name: &NodeName, outcome: &'a NodeOutcome| match outcome {
+            NodeOutcome::Answered(facts) => {
+                let devices = judged.get(name).map_or(&[][..], Vec::as_slice);
+                NodeReport::Answered(Box::new(Findings::of(facts, devices)))
+            }
             NodeOutcome::Failed(error) => NodeReport::Failed(error.to_string()),
         };
-        Self { format: REPORT_FORMAT, nodes: facts.nodes.iter().map(|(name, it)| (name, node(it))).collect() }
+        let nodes = facts.nodes.iter().map(|(name, outcome)| (name, node(name, outcome)));
+        Self { format: REPORT_FORMAT, nodes: nodes.collect() }
     }
 }
 
 impl<'a> Findings<'a> {
-    fn of(facts: &'a NodeFacts) -> Self {
+    fn of(facts: &'a NodeFacts, devices: &'a [JudgedDevice]) -> Self {
         let package = |name: &'static str| match facts.observation(&Query::Package { name: name.to_owned() })
         {
             Observation::Package(state) => (name, Fact::Known(state)),
@@ -208,6 +215,7 @@ impl<'a> Findings<'a> {
         };
         Self {
             facts,
+            devices,
             packages: PACKAGES.into_iter().map(package).collect(),
             units: UNITS.into_iter().map(unit).collect(),
             cluster: ClusterFindings::of(facts),
@@ -301,6 +309,7 @@ mod tests {
             package_manager: Fact::Unknown(unasked()),
             block_devices: Fact::Unknown(unasked()),
             ledger: Fact::Unknown(unasked()),
+            claims: Fact::Unknown(unasked()),
             observed: observed.into_iter().collect(),
         }
     }
@@ -323,7 +332,7 @@ mod tests {
         let pacemaker = findings.pacemaker.known().cloned().flatten().expect("known");
         assert_eq!(pacemaker.dc.as_deref(), Some("n1"));
         assert_eq!(findings.configured, Fact::Unknown("it was not asked".to_owned()));
-        let document = serde_json::to_string(&Findings::of(&facts)).expect("JSON");
+        let document = serde_json::to_string(&Findings::of(&facts, &[])).expect("JSON");
         assert!(!document.contains("<cib") && !document.contains("configuration"), "{document}");
     }
 

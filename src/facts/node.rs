@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use super::{BlockDevice, Fact, Ledger, Observation, Query};
+use super::{BlockDevice, ClaimLedger, Fact, Ledger, Observation, Query};
 
 /// `/etc/os-release`, as far as it matters (os-release(5)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,8 @@ pub struct NodeFacts {
     pub block_devices: Fact<Vec<BlockDevice>>,
     /// What hactl owns there.
     pub ledger: Fact<Ledger>,
+    /// Which devices were claimed there.
+    pub claims: Fact<ClaimLedger>,
     /// Answers to what was asked on top.
     #[serde(skip)]
     pub observed: BTreeMap<Query, Observation>,

@@ -222,8 +222,8 @@ pub struct DeviceClaim {
     pub rotational: Option<bool>,
     /// How it is attached: `sata`, `sas`, `nvme`, `usb`, ... as `lsblk` says.
     pub transport: Option<String>,
-    /// Consent to lose exactly this: what is on the device now.
-    pub wipe: Option<WipeConsent>,
+    /// Consent to lose exactly this: everything that is on the device now.
+    pub wipe: Vec<WipeConsent>,
     /// A bare device node (`/dev/sdb`) is accepted although its name may move.
     pub unstable_path: bool,
 }

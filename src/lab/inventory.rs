@@ -30,7 +30,8 @@ pub(crate) fn inventory(lab: &LabRecord, paths: &LabPaths) -> String {
     }
     let _ = write!(
         text,
-        "    ssh: {{ user: root, identity: {}, known_hosts: {} }}\n    barclamps:\n      pacemaker:\n        \
+        "    # The disks are loop devices, and small.\n    claim_policy: {{ device_types: [disk, loop], minimum_size: 64MiB }}\n    \
+         ssh: {{ user: root, identity: {}, known_hosts: {} }}\n    barclamps:\n      pacemaker:\n        \
          fencing:\n          agent: fence_hactl_lab\n          params: {{ ip: {}, ipport: {}, password: {{ file: {} }} }}\n          \
          per_node:\n",
         quoted(&paths.identity()),
@@ -104,6 +105,7 @@ mod tests {
         let cluster = &read["clusters"]["lab"];
         assert_eq!(cluster["nodes"]["beta"]["address"], "10.231.7.12");
         assert_eq!(cluster["nodes"]["beta"]["links"][1], "10.232.7.12");
+        assert_eq!(cluster["claim_policy"]["device_types"], serde_json::json!(["disk", "loop"]));
         assert_eq!(cluster["ssh"]["identity"], "/var/lib/hactl-lab/lab/id_ed25519");
         let fencing = &cluster["barclamps"]["pacemaker"]["fencing"];
         assert_eq!(fencing["agent"], "fence_hactl_lab");

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::error::LabError;
 use super::process::Program;
 use super::record::{LabNode, LabPaths};
+use crate::resource::LAB_MARK;
 
 /// The agent that pacemaker-fenced runs on the nodes.
 const FENCE_AGENT: &str = include_str!("../../templates/lab/fence_hactl_lab");
@@ -59,6 +60,11 @@ pub(crate) fn files(
         PersonalFile::of_root("etc/hostname", 0o644, &format!("{name}\n")),
         PersonalFile::of_root("etc/hosts", 0o644, &hosts),
         PersonalFile::of_root("etc/machine-id", 0o444, &machine_id),
+        PersonalFile::of_root(
+            LAB_MARK.trim_start_matches('/'),
+            0o644,
+            "A node of a lab, made by `hactl lab up`.\n",
+        ),
         PersonalFile::of_root(FENCE_AGENT_PATH, 0o755, FENCE_AGENT),
     ];
     let key = read(&lab_paths.identity().with_extension("pub"))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::session::queries;
 use super::{PipelineError, Session};
-use crate::facts::Ledger;
+use crate::facts::{CLAIM_LEDGER_PATH, ClaimLedger, Ledger};
 use crate::names::NodeName;
 use crate::plan::{self, Blocked, Plan};
 use crate::resource::{Resource, ResourceId, Teardown};
@@ -21,11 +21,23 @@ impl Session {
         for cluster in self.clusters() {
             let id = ResourceId::of_cluster("teardown", cluster.name.as_str(), &cluster.name);
             let mut ledgers: BTreeMap<NodeName, Ledger> = BTreeMap::new();
+            let mut claims: BTreeMap<NodeName, ClaimLedger> = BTreeMap::new();
             for node in cluster.nodes.keys() {
                 let Some(facts) = self.facts.node(node) else { continue };
                 match facts.ledger.as_result() {
                     Ok(ledger) if ledger.cluster == cluster.name.as_str() => {
                         ledgers.insert(node.clone(), ledger.clone());
+                        match facts.claims.as_result() {
+                            Ok(claimed) => drop(claims.insert(node.clone(), claimed.clone())),
+                            Err(why) => blocked.push(Blocked {
+                                resource: id.clone(),
+                                node: Some(node.clone()),
+                                reason: format!(
+                                    "which devices are claimed there could not be learned: {why}"
+                                ),
+                                advice: format!("see {CLAIM_LEDGER_PATH} on the node; it would be removed"),
+                            }),
+                        }
                     }
                     Ok(_) => {}
                     Err(why) => blocked.push(Blocked {
@@ -38,7 +50,7 @@ impl Session {
                 }
             }
             if !ledgers.is_empty() {
-                wanted.push(Box::new(Teardown { id, cluster: cluster.name.clone(), ledgers }));
+                wanted.push(Box::new(Teardown { id, cluster: cluster.name.clone(), ledgers, claims }));
             }
         }
         self.observe(&queries(&wanted)).await;

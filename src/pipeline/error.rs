@@ -49,9 +49,27 @@ pub enum PipelineError {
     /// The plan changes a node that did not answer, that the inventory lacks, or that does not say what hactl owns there.
     #[error("what hactl owns on {0} is not known; nothing was changed")]
     NoLedger(NodeName),
+    /// The node's ledger of claims has none for this purpose.
+    #[error("nothing is claimed for `{purpose}` on {node}{}", known_purposes(.purposes))]
+    NoClaim {
+        /// The node.
+        node: NodeName,
+        /// What was asked for.
+        purpose: String,
+        /// What its ledger has.
+        purposes: Vec<String>,
+    },
     /// The whole run took longer than it may.
-    #[error("the run did not end within {0} s; what was begun can be completed by running it again")]
+    #[error("the run did not end within {0} s (--timeout)")]
     Timeout(u64),
+}
+
+fn known_purposes(purposes: &[String]) -> String {
+    if purposes.is_empty() {
+        String::new()
+    } else {
+        format!("; there are claims for {}", purposes.join(", "))
+    }
 }
 
 impl From<LockError> for PipelineError {

@@ -2,6 +2,7 @@
 //!
 //! In: a loaded inventory and options. Out: facts, plans, outcomes. Decides nothing; prints nothing.
 
+mod claims;
 mod connect;
 mod destroy;
 mod error;
@@ -14,6 +15,7 @@ mod session;
 mod status;
 mod verify;
 
+pub use claims::{CLAIM_LIST_FORMAT, ClaimList, ListedClaim, NodeClaims};
 pub use error::PipelineError;
 pub use options::{DEFAULT_PARALLEL, Options};
 pub use prepare::Prepared;

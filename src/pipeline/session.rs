@@ -101,15 +101,11 @@ impl Session {
         let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
         let mut blocked: Vec<Blocked> = Vec::new();
         let mut notes: Vec<Note> = Vec::new();
-        for part in self.desired() {
-            match part {
-                Ok(desired) => {
-                    let desired = desired.map_err(PipelineError::Barclamps)?;
-                    wanted.extend(desired.resources);
-                    notes.extend(desired.notes);
-                }
-                Err(refusals) => blocked.extend(refusals),
-            }
+        for desired in self.desired() {
+            let desired = desired.map_err(PipelineError::Barclamps)?;
+            wanted.extend(desired.resources);
+            notes.extend(desired.notes);
+            blocked.extend(desired.blocked);
         }
         self.observe(&queries(&wanted)).await;
         self.all_answered()?;
@@ -123,13 +119,12 @@ impl Session {
         Ok(plan)
     }
 
-    /// What is wanted of each cluster that has a selected node; of one whose nodes are not understood, why.
-    fn desired(&self) -> Vec<Result<Result<Desired, Vec<BarclampError>>, Vec<Blocked>>> {
+    /// What is wanted of each cluster that has a selected node.
+    fn desired(&self) -> Vec<Result<Desired, Vec<BarclampError>>> {
         let clusters: Vec<&Cluster> = self.clusters().collect();
         parallel::map(&clusters, |cluster| {
             let attributes = self.attributes.get(&cluster.name).cloned().unwrap_or_default();
-            let view = desired::view(cluster, &self.facts, attributes)?;
-            Ok(desired::resources(&view, &self.registry))
+            desired::of_cluster(cluster, &self.facts, attributes, &self.registry)
         })
     }
 
@@ -155,7 +150,8 @@ impl Session {
             if let NodeOutcome::Answered(facts) = outcome
                 && let Fact::Known(ledger) = &facts.ledger
             {
-                ledgers.insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone())));
+                ledgers
+                    .insert(node.clone(), Mutex::new(LedgerStore::new(ledger.clone(), facts.claims.clone())));
             }
         }
         if let Some(step) = plan.steps.iter().find(|step| !ledgers.contains_key(&step.node)) {

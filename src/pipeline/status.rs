@@ -16,18 +16,19 @@ impl Session {
                 self.facts.failures().map(|(_, error)| error.clone()).collect(),
             ));
         }
+        Ok(self.report().await)
+    }
+
+    /// The same after learning anew which nodes answer, for those who watch: that none does is worth watching, too.
+    pub async fn status_again(&mut self) -> StatusReport {
+        self.discover().await;
+        self.report().await
+    }
+
+    async fn report(&mut self) -> StatusReport {
         let nodes = self.clusters().flat_map(|cluster| cluster.nodes.keys().cloned());
         let wanted: BTreeMap<_, _> = nodes.map(|node| (node, status_queries())).collect();
         self.observe(&wanted).await;
-        Ok(status(self.clusters(), &self.facts))
-    }
-
-    /// The same after learning anew which nodes answer, for those who watch.
-    ///
-    /// # Errors
-    /// As [`Session::status`].
-    pub async fn status_again(&mut self) -> Result<StatusReport, PipelineError> {
-        self.discover().await;
-        self.status().await
+        status(self.clusters(), &self.facts)
     }
 }

@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Check;
-use crate::facts::Digest;
+use crate::facts::{ClaimEntry, Digest};
 use crate::names::NodeName;
 
 /// What is done to a unit.
@@ -44,6 +44,37 @@ impl UnitVerb {
             Self::Restart => "restart",
             Self::Reload => "reload",
             Self::Unmask => "unmask",
+        }
+    }
+}
+
+/// Label of a file system that is not complete yet; it goes when it is. Nobody gives it to one of their own, so what
+/// bears it can be made anew. XFS allows 12 characters (mkfs.xfs(8)).
+pub const UNFINISHED_LABEL: &str = "hactl-making";
+
+/// A file system that hactl makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilesystemType {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+impl FilesystemType {
+    /// The one of this name.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Ext4, Self::Xfs].into_iter().find(|one| one.word() == word)
+    }
+
+    /// Its name: for libblkid, for mount(8), and behind `mkfs.`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
         }
     }
 }
@@ -165,6 +196,45 @@ pub enum Action {
     StopAllResources,
     /// Remove the state that Pacemaker and corosync keep on disk.
     RemoveClusterState,
+    /// Record in the node's ledger, durably, that a device is claimed: before the first byte on it.
+    ClaimDevice {
+        /// What for.
+        purpose: String,
+        /// Which device, and what its user puts on it.
+        entry: ClaimEntry,
+    },
+    /// Take a claim out of the node's ledger. What is on the device stays.
+    ReleaseClaim {
+        /// What for.
+        purpose: String,
+    },
+    /// Remove everything that is recognised on the device that the guard names.
+    WipeSignatures {
+        /// The name to reach it by.
+        path: String,
+        /// What goes, as `type/uuid`.
+        signatures: Vec<String>,
+    },
+    /// Make a file system on the device that the guard names, which holds nothing.
+    MakeFilesystem {
+        /// The name to reach it by.
+        path: String,
+        /// Which.
+        fstype: FilesystemType,
+        /// Its UUID, chosen beforehand.
+        uuid: String,
+    },
+    /// Write SBD's header on the device that the guard names, which holds nothing.
+    CreateSbdHeader {
+        /// The name to reach it by.
+        path: String,
+        /// Watchdog timeout in seconds.
+        watchdog_timeout_s: u32,
+        /// How long a message may take to arrive, in seconds.
+        msgwait_timeout_s: u32,
+    },
+    /// Have systemd read its unit files again.
+    ReloadUnitFiles,
     /// Wait for a condition.
     Wait {
         /// What must become true.
@@ -240,6 +310,20 @@ impl fmt::Display for Action {
             Self::ForgetLedger => f.write_str("forget what hactl recorded"),
             Self::StopAllResources => f.write_str("stop every resource of the cluster"),
             Self::RemoveClusterState => f.write_str("remove the state of corosync and Pacemaker"),
+            Self::ClaimDevice { purpose, entry } => {
+                write!(f, "record that {} is claimed for {purpose}", entry.identity)
+            }
+            Self::ReleaseClaim { purpose } => {
+                write!(f, "forget the claim for {purpose} (what is on the device stays)")
+            }
+            Self::WipeSignatures { path, signatures } => {
+                write!(f, "wipe {} on {path}", signatures.join(" and "))
+            }
+            Self::MakeFilesystem { path, fstype, uuid } => {
+                write!(f, "make {} on {path} (UUID {uuid})", fstype.word())
+            }
+            Self::CreateSbdHeader { path, .. } => write!(f, "write the SBD header on {path}"),
+            Self::ReloadUnitFiles => f.write_str("have systemd read its unit files again"),
             Self::Wait { until, limit_s } => write!(f, "wait until {until} (at most {limit_s} s)"),
         }
     }

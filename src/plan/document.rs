@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Risk, Step};
+use crate::claims::Refusal;
 use crate::facts::Digest;
 use crate::names::{ClusterName, NodeName};
 use crate::resource::ResourceId;
@@ -78,6 +79,13 @@ pub struct Blocked {
     pub reason: String,
     /// What a person can do.
     pub advice: String,
+}
+
+impl From<Refusal> for Blocked {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { node, purpose, reason, advice } = refusal;
+        Self { resource: ResourceId::on_node("claim", &purpose, &node), node: Some(node), reason, advice }
+    }
 }
 
 /// Something that a person should know.

@@ -136,6 +136,7 @@ mod tests {
             package_manager: unknown(),
             block_devices: unknown(),
             ledger: Fact::Known(ledger),
+            claims: unknown(),
             observed: [(Query::File { path, text: true }, Observation::File(state))].into(),
         };
         let name = NodeName::new("alpha").unwrap();

@@ -12,10 +12,10 @@ pub mod preflight;
 mod restrict;
 mod step;
 
-pub use action::{Action, UnitVerb};
+pub use action::{Action, FilesystemType, UNFINISHED_LABEL, UnitVerb};
 pub use build::{PlanError, build};
 pub use check::Check;
 pub use document::{Blocked, Note, PLAN_FORMAT, Plan, ResourceChange};
 pub use drift::{Origin, origins};
 pub use restrict::restrict;
-pub use step::{Guard, Risk, Step, StepId};
+pub use step::{DeviceGuard, Guard, Risk, Step, StepId};

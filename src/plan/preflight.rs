@@ -3,14 +3,13 @@
 //! In: the inventory's clusters, the facts and the steps. Out: everything that speaks against carrying them out.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use camino::Utf8PathBuf;
 
 use super::{Action, Blocked, Step};
 use crate::corosync::CorosyncConf;
 use crate::distro::Distro;
-use crate::facts::{ClusterQuery, Fact, FleetFacts, NodeFacts, Observation, Query};
+use crate::facts::{ClusterQuery, Fact, FileState, FleetFacts, NodeFacts, Observation, Query};
 use crate::inventory::{Cluster, Node};
 use crate::names::NodeName;
 use crate::resource::ResourceId;
@@ -177,10 +176,6 @@ fn addresses(node: &Node, seen: &NodeFacts, problems: &mut Problems<'_>) {
                 format!("link {number} ({address}) is on {}, which is down", link.name),
                 format!("bring {} up on the node", link.name),
             ),
-            Some(_) if IpAddr::is_loopback(address) => problems.add(
-                format!("link {number} uses the loopback address {address}, which other nodes cannot reach"),
-                "give an address of the node's network in `links`",
-            ),
             Some(_) => {}
         }
     }
@@ -204,6 +199,15 @@ fn leftovers(cluster: &Cluster, seen: &NodeFacts, problems: &mut Problems<'_>) {
         return;
     }
     let present = match seen.observation(&conf) {
+        // A text that was not told is too large for a configuration of corosync, or no text at all.
+        Observation::File(Some(FileState { text: None, .. })) => {
+            return problems.add(
+                format!("{COROSYNC_CONF} there is no text that can be judged"),
+                format!(
+                    "see what it is; if nobody needs it, remove {COROSYNC_CONF} on the node; hactl does not"
+                ),
+            );
+        }
         Observation::File(state) => state.and_then(|state| state.text),
         Observation::Unknown(why) => {
             return problems.add(format!("{COROSYNC_CONF}: {why}"), "see why and run again");
@@ -228,3 +232,7 @@ fn leftovers(cluster: &Cluster, seen: &NodeFacts, problems: &mut Problems<'_>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "preflight_tests.rs"]
+mod tests;

@@ -1,12 +1,13 @@
 //! A step: one action on one node, with what must hold before it and what proves it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Check};
-use crate::facts::Digest;
+use crate::facts::{Digest, StableId};
 use crate::names::NodeName;
 use crate::resource::ResourceId;
 
@@ -67,6 +68,21 @@ pub enum Guard {
         /// [`crate::cib::intent_digest`] when the plan was made.
         intent: Digest,
     },
+    /// The device is still the one that was planned for, holds what it held, and nobody uses it.
+    Device(DeviceGuard),
+}
+
+/// A block device as it must still be when it is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceGuard {
+    /// The name to reach it by.
+    pub path: String,
+    /// Which device that must be.
+    pub identity: StableId,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Everything that may be on it, as `type/uuid`; empty when it must be blank.
+    pub holds: BTreeSet<String>,
 }
 
 /// One action on one node.

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use camino::Utf8Path;
+
+use super::unit::UNIT_FILES;
 use super::{Change, DiffContext, HostsBlock, Resource, ResourceId, Steps};
-use crate::facts::{ClusterQuery, Ledger, Observation, Query, UnitState};
+use crate::facts::{ClaimLedger, ClusterQuery, Ledger, Observation, Query, UnitState};
 use crate::names::{ClusterName, NodeName};
 use crate::plan::{Action, Blocked, Check, Risk, StepId, UnitVerb};
 
@@ -22,6 +25,8 @@ pub struct Teardown {
     pub cluster: ClusterName,
     /// Its nodes with what hactl owns there; nodes where it owns nothing are left out.
     pub ledgers: BTreeMap<NodeName, Ledger>,
+    /// The devices that are claimed on them.
+    pub claims: BTreeMap<NodeName, ClaimLedger>,
 }
 
 impl Teardown {
@@ -149,6 +154,12 @@ impl Teardown {
                 after = vec![steps.push_step(step)];
             }
         }
+        for (purpose, entry) in self.claims.get(node).into_iter().flat_map(|ledger| &ledger.claims) {
+            diff.push_str(&format!(
+                "-claim of {} for {purpose} on {node} (what is on it stays)\n",
+                entry.identity
+            ));
+        }
         steps.push(node, "forget", Action::ForgetLedger, &after);
         diff.push_str(&format!("-/var/lib/hactl on {node}\n"));
         Ok(diff)
@@ -164,7 +175,8 @@ impl Teardown {
         mut after: Vec<StepId>,
     ) -> Result<Vec<StepId>, Blocked> {
         for (unit, before) in &ledger.units {
-            if before.was.is_empty() {
+            let own = ledger.files.contains_key(&Utf8Path::new(UNIT_FILES).join(unit));
+            if before.was.is_empty() && !own {
                 continue;
             }
             let Some(state) =
@@ -173,6 +185,7 @@ impl Teardown {
                 continue;
             };
             let boot = match (before.was.as_str(), state.unit_file_state.as_str()) {
+                ("", "enabled" | "enabled-runtime") => Some(UnitVerb::Disable),
                 (was, now) if was == now => None,
                 ("enabled", _) => Some(UnitVerb::Enable),
                 (_, "enabled" | "enabled-runtime") => Some(UnitVerb::Disable),

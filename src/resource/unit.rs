@@ -7,6 +7,9 @@ use crate::facts::{Observation, Query, UnitState};
 use crate::names::NodeName;
 use crate::plan::{Action, Blocked, Check, Risk, StepId, UnitVerb};
 
+/// Where unit files of the administrator's own are (systemd.unit(5)).
+pub(super) const UNIT_FILES: &str = "/etc/systemd/system";
+
 /// Whether a unit starts at boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootState {
@@ -172,6 +175,12 @@ impl Unit {
     fn change(&self, state: &UnitState, verbs: &[UnitVerb], stale: Option<String>) -> Change {
         let mut steps = Steps::of(&self.id);
         let mut after: Vec<StepId> = Vec::new();
+        // systemd goes by what it read last: a unit file of ours may have changed since, in this run or in one that was
+        // killed before it told systemd.
+        let runs = |verb: &UnitVerb| matches!(verb, UnitVerb::Start | UnitVerb::Restart | UnitVerb::Reload);
+        if verbs.iter().any(runs) && self.reads.iter().any(|(path, _)| path.starts_with(UNIT_FILES)) {
+            after = vec![steps.push(&self.node, "daemon-reload", Action::ReloadUnitFiles, &after)];
+        }
         for verb in verbs {
             let action = Action::Unit { unit: self.unit.clone(), verb: *verb };
             let step = steps.push(&self.node, verb.word(), action, &after);

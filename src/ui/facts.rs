@@ -1,21 +1,20 @@
-//! What discovery learned, one table of nodes and one of their block devices.
+//! What discovery learned, one table of nodes and one of their links.
 
 use std::fmt::Write as _;
 
 use super::table::{Columns, Tone, cell};
 use super::{Theme, count, size};
-use crate::facts::{BlockDevice, Fact, FleetFacts, Link, NodeFacts, NodeOutcome};
+use crate::facts::{Fact, FleetFacts, Link, NodeFacts, NodeOutcome};
 use crate::names::NodeName;
 
 /// What stands where something could not be learned.
 const UNKNOWN: &str = "unknown";
 
-/// The nodes, their links and block devices, and what could not be learned.
+/// The nodes, their links, and what could not be learned.
 #[must_use]
 pub fn facts_table(facts: &FleetFacts, theme: Theme) -> String {
     let mut nodes = Columns::new(&["node", "hostname", "system", "kernel", "cpus", "memory", "clock"], theme);
     let mut links = Columns::new(&["node", "link", "mtu", "addresses"], theme);
-    let mut devices = Columns::new(&["node", "device", "type", "size", "holds", "stable name"], theme);
     let mut problems: Vec<String> = Vec::new();
     for (name, outcome) in &facts.nodes {
         match outcome {
@@ -28,14 +27,11 @@ pub fn facts_table(facts: &FleetFacts, theme: Theme) -> String {
                 for link in node.links.known().into_iter().flatten() {
                     link_row(&mut links, name, link);
                 }
-                for device in node.block_devices.known().into_iter().flatten() {
-                    device_row(&mut devices, name, device);
-                }
                 problems.extend(unknowns(node).map(|why| format!("{name}: {why}")));
             }
         }
     }
-    let mut out = format!("{}\n{}\n{}", nodes.text(0), links.text(0), devices.text(0));
+    let mut out = format!("{}\n{}", nodes.text(0), links.text(0));
     if !problems.is_empty() {
         let heading = format!("{} could not be learned", count(problems.len(), "thing"));
         let _ = writeln!(out, "\n{}", theme.warning(heading));
@@ -75,20 +71,6 @@ fn link_row(table: &mut Columns, name: &NodeName, link: &Link) {
         cell(format!("{}{state}", link.name), tone),
         cell(link.mtu.to_string(), Tone::Plain),
         cell(addresses.join(" "), Tone::Plain),
-    ]);
-}
-
-fn device_row(table: &mut Columns, name: &NodeName, device: &BlockDevice) {
-    let mut holds: Vec<String> = device.filesystem.iter().cloned().collect();
-    holds.extend(device.partition_table.iter().map(|kind| format!("{kind} partitions")));
-    holds.extend(device.mountpoints.iter().map(|path| format!("mounted at {path}")));
-    table.row(vec![
-        cell(name.as_str(), Tone::Plain),
-        cell(&device.path, Tone::Plain),
-        cell(&device.device_type, Tone::Plain),
-        cell(size(device.size_bytes), Tone::Plain),
-        cell(holds.join(", "), Tone::Plain),
-        cell(device.links.first().map_or("", String::as_str), Tone::Plain),
     ]);
 }
 

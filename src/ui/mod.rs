@@ -3,7 +3,9 @@
 //! In: the values of the pipeline (plans, events, outcomes, facts). Out: text, for a terminal or a pipe. Never
 //! contacts a node, never changes what it shows.
 
+mod claims;
 mod count;
+mod devices;
 mod diff;
 mod drift;
 mod facts;
@@ -15,7 +17,9 @@ mod table;
 mod theme;
 mod verify;
 
+pub use claims::claims_text;
 pub use count::{count, duration, size};
+pub use devices::devices_text;
 pub use diff::{Mark, mark_of, styled_diff};
 pub use drift::drift_text;
 pub use facts::facts_table;

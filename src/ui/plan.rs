@@ -304,7 +304,11 @@ impl<'a> PlanView<'a> {
             for line in reasons {
                 let _ = writeln!(out, "        {line}");
             }
-            let _ = writeln!(out, "  what to do: {}", printable(&blocked.advice));
+            let mut advice = blocked.advice.lines().map(printable);
+            let _ = writeln!(out, "  what to do: {}", advice.next().unwrap_or_default());
+            for line in advice {
+                let _ = writeln!(out, "    {line}");
+            }
         }
     }
 
@@ -334,6 +338,14 @@ impl<'a> PlanView<'a> {
             Guard::File { path, digest: None } => lines.push(format!("only if {path} does not exist")),
             Guard::File { path, digest: Some(digest) } => {
                 lines.push(format!("only if {path} still has digest {}", digest.short()));
+            }
+            Guard::Device(device) => {
+                let held: Vec<&str> = device.holds.iter().map(String::as_str).collect();
+                let held = if held.is_empty() { "nothing".to_owned() } else { held.join(" and ") };
+                lines.push(format!(
+                    "only if {} is still {}, nobody uses it and it holds {held}",
+                    device.path, device.identity
+                ));
             }
             Guard::Cib { .. } => {
                 lines.push("only if the CIB's configuration is still as it was seen".to_owned())

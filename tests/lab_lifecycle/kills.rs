@@ -163,7 +163,7 @@ fn traces(lab: &TestLab, node: &str) -> BTreeMap<String, String> {
         ("masks and drop-ins".to_owned(), list("find /run/systemd/system ! -type d | sort")),
         (
             "state".to_owned(),
-            list("ls -d /var/lib/hactl* /var/lib/pacemaker /var/lib/corosync 2>/dev/null; true"),
+            list("ls -d /run/hactl* /var/lib/hactl* /var/lib/pacemaker /var/lib/corosync 2>/dev/null; true"),
         ),
     ])
 }

@@ -32,6 +32,7 @@ pub(crate) fn nodes_that_are_not_as_they_must_be(setting: &mut Setting) {
         setting.lab.on(case.node, case.mend);
     }
     link_address(setting);
+    fencing_of_the_lab(setting);
     two_nodes_at_once(setting);
     setting.run(&setting.attempt("plan", &["--detailed-exitcode"])).expect(DIFFERENCES);
     setting.lab.say("what was wrong is gone: the plan is no longer blocked");
@@ -125,6 +126,24 @@ fn link_address(setting: &mut Setting) {
     let attempt = setting.apply().nodes(&gamma, &nobody);
     let says = ["blocked gamma: ", "link 1 is to use", &nobody, "no interface", "`links`"];
     setting.refused("a link's address that the node does not have", &attempt, BLOCKED, &says);
+}
+
+/// A fence agent that cuts no power is good for nodes of a lab only; without its mark, a node is a machine like another.
+fn fencing_of_the_lab(setting: &mut Setting) {
+    setting.lab.on("beta", "mv /etc/hactl-lab /root/hactl-lab");
+    let says = [
+        "`fence_hactl_lab` cannot be relied on outside the built-in lab",
+        "no nodes of a lab: beta",
+        "what to do: ",
+    ];
+    setting.refused("fencing of the lab for another machine", &setting.apply(), BLOCKED, &says);
+    let ssh = "    resources:\n      by-ssh: { primitive: \"stonith:ssh\", params: { hostlist: beta } }\n";
+    let says = [
+        "fence agent `fence_hactl_lab`, `ssh` cannot be relied on outside the built-in lab",
+        "no nodes of a lab: beta",
+    ];
+    setting.refused("fencing by SSH", &setting.apply().more(ssh), BLOCKED, &says);
+    setting.lab.on("beta", "mv /root/hactl-lab /etc/hactl-lab");
 }
 
 /// All nodes are looked at before anything is said.

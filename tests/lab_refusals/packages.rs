@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use crate::lab::{Program, RUN_LIMIT};
-use crate::setting::{BLOCKED, DIFFERENCES, FAILED, INTERRUPTED, STALE, Setting};
+use crate::setting::{BLOCKED, DIFFERENCES, FAILED, INTERRUPTED, NODES, STALE, Setting};
 
 /// A barclamp that asks for a package that no repository has.
 const MANIFEST: &str =
     "name: nonesuch\nversion: 0.1.0\nsummary: A package that is not to be had\ndistros: [debian-12]\n";
 const RESOURCES: &str =
     "resources:\n  - id: packages\n    packages: { names: { debian: [hactl-no-such-package] } }\n";
+/// Succeeds when no run holds the lock.
+const LOCK_IS_FREE: &str = "flock --nonblock /run/hactl.lock true";
+/// More than enough to get to a step that does not end.
+const TIME_LIMIT: &str = "15s";
 /// Longest time until a step has begun.
 const STEP_LIMIT: Duration = Duration::from_secs(120);
 
@@ -26,6 +30,7 @@ pub(crate) fn installation_that_fails_or_is_interrupted_is_completed(setting: &m
         setting.run(&setting.attempt("plan", &["--detailed-exitcode", "-o", &saved])).expect(DIFFERENCES);
     setting.printed.push_str(&plan.out);
     dpkg_that_fails(setting);
+    out_of_time(setting);
     interrupted(setting);
     let done = setting.run(&setting.apply()).expect(0);
     done.warns("Verified");
@@ -89,17 +94,44 @@ fn dpkg_that_fails(setting: &mut Setting) {
     setting.lab.say("dpkg that fails on one node: failed with 1, told where, no daemon was started");
 }
 
-/// Ctrl-C: what is under way is finished, nothing else is begun.
+/// `--timeout` ends a run in the middle of a step, which goes on without it on the node.
+fn out_of_time(setting: &mut Setting) {
+    let hold = "touch /root/hold; printf '%s\\n' 'pre-invoke=while test -e /root/hold; do sleep 0.1; done' \
+                >/etc/dpkg/dpkg.cfg.d/held";
+    setting.lab.on("gamma", hold);
+    setting.prepare(&setting.apply());
+    let mut program = Program::start(&mut setting.lab.command("apply", &["--yes", "--timeout", TIME_LIMIT]));
+    let begun = program.line_that(STEP_LIMIT, |line| line.starts_with("gamma: install"));
+    assert!(begun.is_some(), "gamma has not begun to install");
+    let ran = program.finish(RUN_LIMIT).expect(FAILED);
+    setting.note(&ran);
+    ran.warns("did not end within 15 s (--timeout)").warns("what to do: run the same command again");
+    for node in NODES {
+        setting.lab.wait_on(node, "the lock is released", STEP_LIMIT, LOCK_IS_FREE);
+    }
+    setting.lab.say("out of time: ended with 1, the lock is released");
+}
+
+/// Ctrl-C: what is under way is finished, nothing else is begun. Before that, the run waits for what the one before it
+/// left at work.
 fn interrupted(setting: &mut Setting) {
     setting.prepare(&setting.apply());
     let mut program = Program::start(&mut setting.lab.command("apply", &["--yes"]));
-    let begun = program.line_that(STEP_LIMIT, |line| line.starts_with("gamma: install"));
-    assert!(begun.is_some(), "gamma has not installed yet");
+    let waits = program.line_that(STEP_LIMIT, |line| {
+        line.contains("gamma: waiting for what an earlier run began there to end")
+    });
+    assert!(waits.is_some(), "the installation on gamma has not ended");
+    setting.lab.on("gamma", "rm /etc/dpkg/dpkg.cfg.d/held /root/hold");
+    let begun = program.line_that(STEP_LIMIT, |line| line.starts_with("gamma: "));
+    assert!(begun.is_some(), "nothing is done on gamma");
     program.interrupt();
     let ran = program.finish(RUN_LIMIT).expect(INTERRUPTED);
     setting.note(&ran);
-    ran.warns("interrupted: the steps under way are finished first").warns("gamma: ok: install");
+    let what = begun.unwrap_or_default().trim_start_matches("gamma: ").to_owned();
+    ran.warns("interrupted: the steps under way are finished first").warns(&format!("gamma: ok: {what}"));
     ran.warns("Interrupted after").warns("not begun").warns("Run the same command again");
-    setting.lab.on("gamma", "dpkg-query -W corosync && ! systemctl is-active --quiet corosync");
-    setting.lab.say("interrupted with Ctrl-C: ended with 130 after the step under way");
+    for node in NODES {
+        setting.lab.on(node, &format!("! systemctl is-active --quiet corosync && {LOCK_IS_FREE}"));
+    }
+    setting.lab.say("interrupted with Ctrl-C: ended with 130 after the step under way, the lock is released");
 }

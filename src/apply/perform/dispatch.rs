@@ -1,6 +1,6 @@
 //! From an action to the function that carries it out. The action decides everything; nothing here chooses.
 
-use super::{cluster, files, kernel, links, packages, secrets, units};
+use super::{claims, cluster, devices, files, kernel, links, packages, secrets, units};
 use crate::apply::LedgerStore;
 use crate::apply::run::{Run, StepError};
 use crate::plan::{Action, Step};
@@ -41,6 +41,16 @@ pub(in super::super) async fn perform(
         Action::StopAllResources => cluster::stop_all(step, run).await,
         Action::RemoveClusterState => cluster::remove_state(step, run).await,
         Action::ForgetLedger => files::forget_ledger(step, run).await,
+        Action::ClaimDevice { purpose, entry } => claims::claim(step, run, ledger, purpose, entry).await,
+        Action::ReleaseClaim { purpose } => claims::release(step, run, ledger, purpose).await,
+        Action::WipeSignatures { .. } => devices::wipe(step, run).await,
+        Action::MakeFilesystem { fstype, uuid, .. } => {
+            devices::make_filesystem(step, run, *fstype, uuid).await
+        }
+        Action::CreateSbdHeader { watchdog_timeout_s, msgwait_timeout_s, .. } => {
+            devices::create_sbd_header(step, run, *watchdog_timeout_s, *msgwait_timeout_s).await
+        }
+        Action::ReloadUnitFiles => units::reload_unit_files(step, run).await,
         // The executor waits without the node's mutex and never comes here with one.
         Action::Wait { .. } => Ok(()),
     }

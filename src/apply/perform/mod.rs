@@ -1,6 +1,8 @@
 //! One file per family of actions: how each is carried out on a node.
 
+mod claims;
 mod cluster;
+mod devices;
 mod dispatch;
 mod files;
 mod kernel;

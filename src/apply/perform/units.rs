@@ -43,6 +43,15 @@ pub(super) async fn change(
     Err(StepError::failed(reason, format!("see `journalctl -u {unit}` on {}, then run again", step.node)))
 }
 
+/// Has systemd read its unit files again.
+///
+/// # Errors
+/// systemd refused.
+pub(super) async fn reload_unit_files(step: &Step, run: &Run) -> Result<(), StepError> {
+    let command = Command::new(["systemctl", "daemon-reload"]).timeout(UNIT_TIMEOUT);
+    run.must(&step.node, &command, "see `journalctl -b` on the node, then run again").await.map(|_| ())
+}
+
 /// Records what the unit was before hactl first changed it, so that destroy can put it back.
 async fn remember(
     step: &Step,

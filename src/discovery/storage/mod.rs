@@ -10,10 +10,15 @@ mod content;
 mod lsblk;
 mod magic;
 mod opened;
+mod recorded;
 mod tree;
 mod wipefs;
+
+#[cfg(test)]
+mod open_tests;
 
 pub(super) use assemble::assemble;
 pub(super) use content::ContentProbe;
 pub(super) use lsblk::LsblkProbe;
+pub use recorded::recorded_block_devices;
 pub(super) use tree::TreeProbe;

@@ -94,7 +94,11 @@ impl Decoder<'_> {
         };
         claim.size = keys.get("size").and_then(|node| self.parse(node, &format!("`size` of {what}")));
         claim.rotational = keys.get("rotational").and_then(|node| self.boolean(node, "`rotational`"));
-        claim.wipe = keys.get("wipe").and_then(|node| self.parse_with(node, "`wipe`", wipe_consent));
+        if let Some(node) = keys.get("wipe") {
+            let items = self.one_or_many(node);
+            claim.wipe =
+                items.iter().filter_map(|node| self.parse_with(node, "`wipe`", wipe_consent)).collect();
+        }
         if let Some(node) = keys.get("unstable_path") {
             claim.unstable_path = self.choice(node, "`unstable_path`", &[("accept", true)]).unwrap_or(false);
         }

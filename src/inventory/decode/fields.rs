@@ -135,8 +135,11 @@ pub(crate) const CLAIM: &[Field] = &[
     field("transport", "How it is attached: sata, sas, nvme, usb, virtio, ...", || reference("text")),
     field(
         "wipe",
-        "Consent to lose what is on it, named as `type/uuid`.",
-        || json!({ "type": "string", "pattern": "^[^/]+/.+$" }),
+        "Consent to lose what is on it, named as `type/uuid`; a list where there is more than one thing.",
+        || {
+            let one = json!({ "type": "string", "pattern": "^[^/]+/.+$" });
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+        },
     ),
     field(
         "unstable_path",

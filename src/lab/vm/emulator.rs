@@ -12,8 +12,8 @@ use super::image::ImageFiles;
 
 /// The program.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
-/// Memory of a node.
-pub(crate) const MEMORY_MIB: u64 = 512;
+/// Memory of a node: corosync locks 200 MiB, Pacemaker and packages being installed need as much.
+pub(crate) const MEMORY_MIB: u64 = 768;
 /// How much of the host's memory translated code may take; QEMU's own limit is a GiB for each machine.
 const TRANSLATION_MIB: u64 = 256;
 /// How /init knows the disk with the root file system.

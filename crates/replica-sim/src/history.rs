@@ -1,0 +1,261 @@
+//! Who holds which line of history: the models, their owners, and what each node may lack.
+//!
+//! There is one line of history as long as the guards work; without guards a second one begins when a node is promoted
+//! beside, or behind, another. Knows all nodes at once, which no replica does.
+
+use std::collections::BTreeMap;
+
+use replica::io::ClientRequest;
+use replica::wire::WriteBody;
+use replica::{ClientError, RequestId};
+
+use crate::disk::{Block, SECTORS, value_at};
+use crate::model::{Model, Place, Promise};
+
+/// A request that was not answered yet.
+#[derive(Debug)]
+struct Asked {
+    at: usize,
+    line: usize,
+    version: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Write { places: Vec<Place>, fua: bool },
+    Read { floors: Vec<(usize, usize, usize, usize)> },
+    Flush { places: Vec<Place> },
+}
+
+/// What an answer was, for those who keep the books.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// Nothing that counts.
+    Nothing,
+    /// A write, or a flush that made something durable.
+    Write {
+        /// What it vouches for.
+        places: Vec<Place>,
+        /// It is a promise for ever.
+        durable: bool,
+    },
+}
+
+/// All lines of history.
+#[derive(Debug)]
+pub(crate) struct History {
+    lines: Vec<Model>,
+    versions: Vec<u64>,
+    /// The line that each node's data is of.
+    pub(crate) holds: Vec<usize>,
+    /// The node lacks something that was answered.
+    pub(crate) stale: Vec<bool>,
+    /// The node may lack what was answered and not flushed.
+    pub(crate) lossy: Vec<bool>,
+    /// Answered writes that only this node has.
+    pub(crate) solo: Vec<u64>,
+    /// The node is Primary.
+    pub(crate) owner: Vec<bool>,
+    /// The admin ordered to discard this node's data.
+    pub(crate) discard: Vec<bool>,
+    /// Nodes that a fence-peer handler keeps from being promoted until they are in sync again.
+    pub(crate) constrained: Vec<bool>,
+    asked: BTreeMap<RequestId, Asked>,
+    /// The last value written; every write has its own.
+    next_value: u64,
+    /// Answered writes in all.
+    pub(crate) total: u64,
+}
+
+impl History {
+    /// Nothing happened yet.
+    #[must_use]
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            lines: vec![Model::default()],
+            versions: vec![0],
+            holds: vec![0; nodes],
+            stale: vec![false; nodes],
+            lossy: vec![false; nodes],
+            solo: vec![0; nodes],
+            owner: vec![false; nodes],
+            discard: vec![false; nodes],
+            constrained: vec![false; nodes],
+            asked: BTreeMap::new(),
+            next_value: 0,
+            total: 0,
+        }
+    }
+
+    /// A value that was never written before.
+    pub(crate) fn fresh_value(&mut self) -> u64 {
+        self.next_value += 1;
+        self.next_value
+    }
+
+    /// Requests of a node that wait for an answer.
+    #[must_use]
+    pub(crate) fn waiting(&self, at: usize) -> usize {
+        self.asked.values().filter(|asked| asked.at == at).count()
+    }
+
+    /// A client asks for something.
+    pub(crate) fn asked(&mut self, at: usize, id: RequestId, request: &ClientRequest, hot: &[u64]) {
+        let line = self.holds[at];
+        let model = &mut self.lines[line];
+        let what = match request {
+            ClientRequest::Write { offset, body, fua } => {
+                let places = sectors(*offset, body.bytes(), hot)
+                    .map(|(index, sector, position)| {
+                        let value = match body {
+                            WriteBody::Data(data) => value_at(data, position * 512),
+                            WriteBody::Zeroes { .. } => 0,
+                        };
+                        model.write(index, sector, value)
+                    })
+                    .collect();
+                What::Write { places, fua: *fua }
+            }
+            ClientRequest::Read { offset, len } => What::Read {
+                floors: sectors(*offset, *len, hot)
+                    .map(|(index, sector, position)| {
+                        (index, sector, position, model.read_begins(index, sector))
+                    })
+                    .collect(),
+            },
+            ClientRequest::Flush => What::Flush { places: model.flush_begins() },
+        };
+        self.asked.insert(id, Asked { at, line, version: self.versions[line], what });
+    }
+
+    /// An answer. Err: it must not be.
+    ///
+    /// # Errors
+    /// A read returned what it must not, or a writer that was replaced went on.
+    pub(crate) fn answer(
+        &mut self,
+        id: RequestId,
+        result: &Result<Option<bytes::Bytes>, ClientError>,
+        replaced_may_write: bool,
+    ) -> Result<Answered, String> {
+        let Some(asked) = self.asked.remove(&id) else { return Ok(Answered::Nothing) };
+        let Ok(data) = result else { return Ok(Answered::Nothing) };
+        let current = self.versions[asked.line] == asked.version;
+        let model = &mut self.lines[asked.line];
+        match asked.what {
+            What::Read { floors } => {
+                let data = data.as_deref().unwrap_or_default();
+                for (index, sector, position, floor) in floors {
+                    let value = value_at(data, position * 512);
+                    if current && !model.may_read(index, sector, floor, value) {
+                        return Err(format!(
+                            "a read at node {} returned {value} for block {index} sector {sector}",
+                            asked.at
+                        ));
+                    }
+                }
+                Ok(Answered::Nothing)
+            }
+            _ if !current && replaced_may_write => Ok(Answered::Nothing),
+            What::Write { .. } if !current => {
+                Err(format!("two writers: node {} answered a write after it was replaced", asked.at))
+            }
+            What::Flush { .. } if !current => Ok(Answered::Nothing),
+            What::Write { places, fua } => {
+                self.total += 1;
+                model.answered(&places);
+                if fua {
+                    model.flushed(&places);
+                }
+                Ok(Answered::Write { places, durable: fua })
+            }
+            What::Flush { places } => {
+                let advanced = model.advanced(&places);
+                model.flushed(&places);
+                Ok(Answered::Write { places: advanced, durable: true })
+            }
+        }
+    }
+
+    /// Whether this content lacks one of these.
+    pub(crate) fn lacks(&mut self, line: usize, content: &[Block], places: &[Place]) -> bool {
+        let model = &mut self.lines[line];
+        places
+            .iter()
+            .any(|(index, sector, place)| !model.may_read(*index, *sector, *place, content[*index][*sector]))
+    }
+
+    /// The disk that a Primary elsewhere works with lost its power: reads under way may see either side of it.
+    pub(crate) fn good_disk_crashed(&mut self, owner: usize) {
+        let line = self.holds[owner];
+        self.lines[line].only_flushed();
+        self.asked.retain(|_, asked| asked.at != owner || !matches!(asked.what, What::Read { .. }));
+    }
+
+    /// A node crashed.
+    pub(crate) fn crashed(&mut self, at: usize) {
+        self.asked.retain(|_, asked| asked.at != at);
+        self.owner[at] = false;
+        self.discard[at] = false;
+        self.lossy[at] = true;
+    }
+
+    /// A node was demoted in good order.
+    pub(crate) fn demoted(&mut self, at: usize) {
+        self.owner[at] = false;
+    }
+
+    /// A node takes its line over.
+    ///
+    /// # Errors
+    /// Its content breaks the promise.
+    pub(crate) fn take_over(&mut self, at: usize, content: &[Block], promise: Promise) -> Result<(), String> {
+        let line = self.holds[at];
+        self.versions[line] += 1;
+        self.owner[at] = true;
+        self.lossy[at] = false;
+        match self.lines[line].take_over(content, promise) {
+            None => Ok(()),
+            Some(problem) => Err(format!("node {at} was promoted, and {problem}")),
+        }
+    }
+
+    /// A node begins a line of its own.
+    pub(crate) fn fork(&mut self, at: usize, content: &[Block]) {
+        self.lines.push(Model::fork(content));
+        self.versions.push(0);
+        self.holds[at] = self.lines.len() - 1;
+        self.owner[at] = true;
+        self.lossy[at] = false;
+        self.stale[at] = false;
+    }
+
+    /// Both nodes have the same now.
+    pub(crate) fn in_sync(&mut self, a: usize, b: usize, same_content: bool) {
+        if self.holds[a] != self.holds[b] {
+            let from = if self.owner[b] && !self.owner[a] { b } else { a };
+            self.holds[a + b - from] = self.holds[from];
+        }
+        for node in [a, b] {
+            self.stale[node] = false;
+            self.solo[node] = 0;
+            self.discard[node] = false;
+        }
+        if same_content {
+            let lossy = self.lossy[a] && self.lossy[b];
+            self.lossy[a] = lossy;
+            self.lossy[b] = lossy;
+        }
+    }
+}
+
+/// The sectors of a request that the workload uses: block index, sector in it, position in the request.
+fn sectors(offset: u64, len: u64, hot: &[u64]) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+    let first = offset / 512;
+    (0..len / 512).filter_map(move |position| {
+        let sector = first + position;
+        let index = hot.binary_search(&(sector / SECTORS as u64)).ok()?;
+        Some((index, (sector % SECTORS as u64) as usize, position as usize))
+    })
+}

@@ -1,0 +1,390 @@
+//! The own disk: what each operation was for, its metadata in the right order, attaching and losing it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::core::Replica;
+use crate::activity_log::{AL_EXTENT_BLOCKS, ActivityLog};
+use crate::bitmap::Bitmap;
+use crate::config::{Config, Fencing, OnIoError, QuorumPolicy};
+use crate::generation::Generation;
+use crate::ids::{BlockRange, NodeId, OpId};
+use crate::io::{AdminError, DiskError, DiskOp, Event, Handler, Output};
+use crate::metadata::{AlTransaction, Attached, Superblock};
+use crate::state::{DiskState, Role};
+
+/// What a disk operation was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpKind {
+    ClientRead(u64),
+    LocalWrite(u64),
+    EpochFlush(u64),
+    PeerWrite { peer: NodeId, seq: u64 },
+    PeerFlush { peer: NodeId, session: u64, epoch: u64 },
+    PeerRead { peer: NodeId, session: u64, id: u64 },
+    SyncServe { peer: NodeId, session: u64, id: u64 },
+    SyncCompare { peer: NodeId, session: u64, id: u64 },
+    SyncWrite { peer: NodeId, session: u64, id: u64 },
+    SyncFlush { peer: NodeId, session: u64 },
+    VerifyOwn { peer: NodeId, session: u64, id: u64 },
+    VerifyServe { peer: NodeId, session: u64, id: u64 },
+    PromotionFlush,
+    Superblock,
+    BitmapPage { peer: NodeId, page: u32 },
+    ResetLog,
+    Log,
+}
+
+/// What goes on once the superblock is on stable storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Nothing,
+    GenerationRecorded,
+    PeerGenerationRecorded { peer: NodeId, session: u64, current: Generation },
+    Promoted,
+    Demoted,
+    SourceReady { peer: NodeId, session: u64, base: Option<Generation> },
+    TargetReady { peer: NodeId, session: u64 },
+    TargetCommitted { peer: NodeId, session: u64 },
+    SourceCommitted { peer: NodeId, session: u64 },
+    SyncDone { peer: NodeId, session: u64 },
+    OutdatedForGoodbye { peer: NodeId, session: u64 },
+    LogInUse,
+}
+
+/// The own disk and its metadata.
+#[derive(Debug)]
+pub(super) struct LocalDisk {
+    pub(super) state: DiskState,
+    pub(super) superblock: Superblock,
+    pub(super) bitmaps: BTreeMap<NodeId, Bitmap>,
+    pub(super) log: ActivityLog,
+    newest_log: u32,
+    superblock_in_flight: Option<Vec<After>>,
+    superblock_waiting: Vec<After>,
+    /// Pages on their way; true: changed since, to be written again.
+    pages_in_flight: BTreeMap<(NodeId, u32), bool>,
+    /// A transaction that waits for pages of the bitmap.
+    log_waiting: Option<AlTransaction>,
+    /// The transaction is on disk; the superblock that says the log speaks is not.
+    pub(super) log_commit_pending: bool,
+    /// All stale pages go to disk before the next transaction: the log that spoke for them will be overwritten.
+    save_all: bool,
+}
+
+impl LocalDisk {
+    pub(super) fn none(config: &Config) -> Self {
+        Self {
+            state: DiskState::Diskless,
+            superblock: Superblock::just_created(config),
+            bitmaps: config.diskful_peers().map(|peer| (peer, Bitmap::new(config.size))).collect(),
+            log: ActivityLog::new(config.al_extents, 0),
+            newest_log: 0,
+            superblock_in_flight: None,
+            superblock_waiting: Vec::new(),
+            pages_in_flight: BTreeMap::new(),
+            log_waiting: None,
+            log_commit_pending: false,
+            save_all: false,
+        }
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.state.has_data()
+    }
+
+    /// Marks blocks that a peer lacks.
+    pub(super) fn mark(&mut self, peer: NodeId, blocks: BlockRange) {
+        if let Some(bitmap) = self.bitmaps.get_mut(&peer) {
+            bitmap.set(blocks);
+        }
+    }
+
+    /// Whether no bitmap page is on its way.
+    pub(super) fn pages_are_saved(&self) -> bool {
+        self.pages_in_flight.is_empty()
+    }
+
+    pub(super) fn dirty(&self, peer: NodeId) -> u64 {
+        self.bitmaps.get(&peer).map_or(0, Bitmap::dirty)
+    }
+}
+
+impl Replica {
+    /// Brings the superblock to stable storage and then goes on with `after`. Without a disk there is nothing to wait
+    /// for, and nothing goes on.
+    pub(super) fn persist(&mut self, after: After) {
+        if !self.disk.is_attached() {
+            return;
+        }
+        self.disk.superblock_waiting.push(after);
+        self.write_superblock();
+    }
+
+    fn write_superblock(&mut self) {
+        if self.disk.superblock_in_flight.is_some() || self.disk.superblock_waiting.is_empty() {
+            return;
+        }
+        self.disk.superblock_in_flight = Some(std::mem::take(&mut self.disk.superblock_waiting));
+        let superblock = Box::new(self.disk.superblock.clone());
+        self.submit(OpKind::Superblock, DiskOp::Superblock(superblock));
+    }
+
+    /// Writes every page of every bitmap that lacks a bit on disk.
+    pub(super) fn save_bitmaps(&mut self) {
+        let stale: Vec<(NodeId, Vec<u32>)> =
+            self.disk.bitmaps.iter().map(|(peer, bitmap)| (*peer, bitmap.stale_pages())).collect();
+        for (peer, pages) in stale {
+            for page in pages {
+                self.save_page(peer, page);
+            }
+        }
+    }
+
+    /// Writes every page, so that bits cleared since are clear on disk too.
+    pub(super) fn save_whole_bitmap(&mut self, peer: NodeId) {
+        let pages = self.disk.bitmaps.get(&peer).map_or(0, Bitmap::pages);
+        for page in 0..pages {
+            self.save_page(peer, page);
+        }
+    }
+
+    fn save_page(&mut self, peer: NodeId, page: u32) {
+        if !self.disk.is_attached() {
+            return;
+        }
+        if let Some(again) = self.disk.pages_in_flight.get_mut(&(peer, page)) {
+            *again = true;
+            return;
+        }
+        let Some(bitmap) = self.disk.bitmaps.get_mut(&peer) else { return };
+        bitmap.page_handed_out(page);
+        let bits = bitmap.page(page);
+        self.disk.pages_in_flight.insert((peer, page), false);
+        self.submit(OpKind::BitmapPage { peer, page }, DiskOp::BitmapPage { peer, page, bits });
+    }
+
+    /// Makes extents active: bitmap pages of those evicted, then the record, and on first use the superblock.
+    pub(super) fn activate(&mut self, wanted: &[u32], keep: &[u32]) {
+        if self.disk.log_waiting.is_some() || self.disk.log_commit_pending {
+            return;
+        }
+        let Some(pending) = self.disk.log.begin(wanted, keep) else { return };
+        self.disk.newest_log = pending.transaction.number;
+        if std::mem::take(&mut self.disk.save_all) {
+            self.save_bitmaps();
+        } else {
+            for extent in pending.evicted {
+                let page = Bitmap::page_of(u64::from(extent) * AL_EXTENT_BLOCKS);
+                let stale = self.disk.bitmaps.iter().filter(|(_, bitmap)| bitmap.is_stale(page));
+                for peer in stale.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+                    self.save_page(peer, page);
+                }
+            }
+        }
+        self.disk.log_waiting = Some(pending.transaction);
+        self.write_log();
+    }
+
+    fn write_log(&mut self) {
+        if !self.disk.pages_in_flight.is_empty() || self.disk.log_commit_pending {
+            return;
+        }
+        let Some(transaction) = self.disk.log_waiting.take() else { return };
+        if self.disk.superblock.al_clean {
+            let number = transaction.number.wrapping_sub(1);
+            self.disk.log_waiting = Some(transaction);
+            self.disk.log_commit_pending = true;
+            self.submit(OpKind::ResetLog, DiskOp::ResetActivityLog { number });
+        } else {
+            self.submit(OpKind::Log, DiskOp::ActivityLog(transaction));
+        }
+    }
+
+    /// The activity log speaks for nothing any more: a new one begins empty.
+    pub(super) fn retire_log(&mut self) {
+        self.disk.superblock.al_clean = true;
+        self.disk.log = ActivityLog::new(self.config.al_extents, self.disk.newest_log);
+    }
+
+    /// Whether no metadata is on its way.
+    pub(super) fn metadata_is_idle(&self) -> bool {
+        self.disk.superblock_in_flight.is_none()
+            && self.disk.pages_in_flight.is_empty()
+            && !self.disk.log.is_busy()
+            && !self.disk.log_commit_pending
+    }
+
+    /// A disk operation ended.
+    pub(super) fn disk_done(&mut self, op: OpId, result: Result<Option<Bytes>, DiskError>) {
+        let Some(kind) = self.ops.remove(&op) else { return };
+        let ok = result.is_ok();
+        let data = result.ok().flatten();
+        if !ok && self.disk.is_attached() {
+            self.disk_failed();
+        }
+        match kind {
+            OpKind::ClientRead(id) => self.local_read_done(id, data),
+            OpKind::LocalWrite(id) => self.local_write_done(id, ok),
+            OpKind::EpochFlush(epoch) => self.epoch_flushed(epoch, ok),
+            OpKind::PeerWrite { peer, seq } => self.peer_write_done(peer, seq, ok),
+            OpKind::PeerFlush { peer, session, epoch } => self.peer_flush_done(peer, session, epoch, ok),
+            OpKind::PeerRead { peer, session, id } => self.peer_read_done(peer, session, id, data),
+            OpKind::SyncServe { peer, session, id } => self.serve_read_done(peer, session, id, data),
+            OpKind::SyncCompare { peer, session, id } => self.compare_read_done(peer, session, id, data),
+            OpKind::SyncWrite { peer, session, id } => self.sync_write_done(peer, session, id, ok),
+            OpKind::SyncFlush { peer, session } => self.sync_flush_done(peer, session, ok),
+            OpKind::VerifyOwn { peer, session, id } => self.verify_read_done(peer, session, id, data),
+            OpKind::VerifyServe { peer, session, id } => self.verify_serve_done(peer, session, id, data),
+            OpKind::PromotionFlush => self.promotion_flushed(ok),
+            _ => self.metadata_done(kind, ok),
+        }
+    }
+
+    fn metadata_done(&mut self, kind: OpKind, ok: bool) {
+        if !ok || !self.disk.is_attached() {
+            // The disk is gone, and with it everything that waited for its metadata.
+            return;
+        }
+        match kind {
+            OpKind::Superblock => {
+                for after in self.disk.superblock_in_flight.take().unwrap_or_default() {
+                    self.after(after);
+                }
+                self.write_superblock();
+                self.retire_when_saved();
+            }
+            OpKind::BitmapPage { peer, page } => {
+                if self.disk.pages_in_flight.remove(&(peer, page)) == Some(true) {
+                    self.save_page(peer, page);
+                }
+                self.write_log();
+                self.retire_when_saved();
+            }
+            OpKind::ResetLog => {
+                if let Some(transaction) = self.disk.log_waiting.take() {
+                    self.submit(OpKind::Log, DiskOp::ActivityLog(transaction));
+                }
+            }
+            OpKind::Log if self.disk.superblock.al_clean => {
+                self.disk.superblock.al_clean = false;
+                self.persist(After::LogInUse);
+            }
+            OpKind::Log => {
+                self.disk.log.committed();
+                self.retire_when_saved();
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins to use a disk.
+    pub(super) fn attach(&mut self, attached: Attached) -> Result<(), AdminError> {
+        if self.config.diskless {
+            return Err(AdminError::State("this node has no disk by intent"));
+        }
+        if self.disk.is_attached() || !self.ops.is_empty() || self.promotion.is_some() {
+            return Err(AdminError::Busy);
+        }
+        let superblock = attached.superblock;
+        if superblock.node != self.config.node || superblock.size != self.config.size {
+            return Err(AdminError::WrongDisk(superblock.node));
+        }
+        let mut disk = LocalDisk::none(&self.config);
+        disk.log = ActivityLog::new(self.config.al_extents, attached.al_number);
+        disk.newest_log = attached.al_number;
+        for (peer, mut bitmap) in attached.bitmaps {
+            bitmap.as_on_disk();
+            disk.bitmaps.insert(peer, bitmap);
+        }
+        disk.superblock = superblock;
+        for (peer, flags) in &disk.superblock.peers {
+            if flags.full_sync
+                && let Some(bitmap) = disk.bitmaps.get_mut(peer)
+            {
+                bitmap.set_all();
+            }
+        }
+        if !disk.superblock.al_clean {
+            for extent in attached.active_extents {
+                let start = u64::from(extent) * AL_EXTENT_BLOCKS;
+                for bitmap in disk.bitmaps.values_mut() {
+                    bitmap.set(BlockRange { start, end: start + AL_EXTENT_BLOCKS });
+                }
+            }
+            disk.save_all = true;
+        }
+        disk.superblock.crashed_primary |= disk.superblock.primary;
+        disk.superblock.primary = self.role == Role::Primary;
+        disk.state = self.state_on_attach(&disk.superblock);
+        self.disk = disk;
+        self.persist(After::Nothing);
+        self.event(Event::Disk(self.disk.state));
+        self.renegotiate_all();
+        Ok(())
+    }
+
+    /// What a disk is worth before a peer was met.
+    fn state_on_attach(&self, superblock: &Superblock) -> DiskState {
+        if !superblock.consistent {
+            return DiskState::Inconsistent;
+        }
+        let alone_is_enough =
+            self.config.quorum == QuorumPolicy::Off && self.config.fencing == Fencing::DontCare;
+        match (superblock.was_up_to_date, self.role) {
+            // A running Primary has gone on without this disk.
+            (_, Role::Primary) | (false, _) => DiskState::Outdated,
+            (true, _) if alone_is_enough || self.config.diskful_peers().next().is_none() => {
+                DiskState::UpToDate
+            }
+            (true, _) => DiskState::Consistent,
+        }
+    }
+
+    /// Changes what the own disk is worth, in memory; the caller persists it.
+    pub(super) fn set_disk_state(&mut self, state: DiskState) {
+        if self.disk.state == state {
+            return;
+        }
+        self.disk.state = state;
+        self.disk.superblock.consistent = state.is_whole();
+        self.disk.superblock.was_up_to_date = matches!(state, DiskState::UpToDate | DiskState::Consistent);
+        self.event(Event::Disk(state));
+    }
+
+    /// The own disk reported an error: it is given up.
+    fn disk_failed(&mut self) {
+        if self.config.on_io_error == OnIoError::CallHandler {
+            self.outputs.push_back(Output::Handler(Handler::LocalIoError));
+        }
+        self.event(Event::Disk(DiskState::Failed));
+        self.lose_disk();
+    }
+
+    pub(super) fn detach_by_order(&mut self) -> Result<(), AdminError> {
+        if !self.disk.is_attached() {
+            return Err(AdminError::State("there is no disk"));
+        }
+        if self.role == Role::Primary && !self.peers.values().any(|peer| peer.has_good_data()) {
+            return Err(AdminError::State("this is the only good disk of a Primary"));
+        }
+        if self.promotion.is_some() || self.demotion.is_some() {
+            return Err(AdminError::Busy);
+        }
+        self.lose_disk();
+        Ok(())
+    }
+
+    fn lose_disk(&mut self) {
+        self.exposed = self.disk.superblock.generations.current;
+        self.disk = LocalDisk::none(&self.config);
+        self.event(Event::Disk(DiskState::Diskless));
+        self.stop_all_syncs();
+        self.change_without_disk();
+        self.promotion_without_disk();
+        self.demotion_without_disk();
+        self.epochs_without_disk();
+        self.report_state();
+    }
+}

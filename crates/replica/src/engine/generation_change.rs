@@ -1,0 +1,171 @@
+//! New generations: begun by a Primary before anything is answered that a lost peer does not have.
+//!
+//! The metadata is on stable storage, and every connected diskless node has taken note, before the gate opens again. A
+//! Primary that loses its own disk has its peer begin the generation.
+
+use std::collections::BTreeSet;
+
+use super::core::Replica;
+use super::disk::After;
+use crate::generation::{Generation, Generations};
+use crate::ids::NodeId;
+use crate::io::{ClientError, Event};
+use crate::state::{DiskState, Role};
+use crate::wire::Message;
+
+/// A generation that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// None does.
+    Idle,
+    /// The superblock is on its way.
+    Recording,
+    /// These diskless peers have not taken note yet.
+    Telling(BTreeSet<NodeId>),
+    /// The own disk is gone; the peer with the data has to begin one, or has been told to.
+    AtPeer(Option<(NodeId, Generation)>),
+}
+
+impl Replica {
+    /// Peers with disks that do not follow, and that have as their data what is current here.
+    pub(super) fn strays(&self) -> Vec<NodeId> {
+        if self.disk.state != DiskState::UpToDate {
+            return Vec::new();
+        }
+        let generations = &self.disk.superblock.generations;
+        let stray = |peer: &&super::peer::Peer| {
+            !peer.diskless && !peer.follows() && !generations.slot(peer.id).is_some()
+        };
+        self.peers.values().filter(stray).map(|peer| peer.id).collect()
+    }
+
+    /// Begins a new generation that the strays do not follow.
+    pub(super) fn begin_generation(&mut self) {
+        let strays = self.strays();
+        if self.change != Change::Idle || strays.is_empty() || self.is_negotiating() {
+            return;
+        }
+        self.rotate(&strays);
+        self.change = Change::Recording;
+        self.persist(After::GenerationRecorded);
+    }
+
+    /// Takes a new current generation, in memory.
+    pub(super) fn rotate(&mut self, absent: &[NodeId]) {
+        let new = Generation::from_entropy(self.random());
+        self.disk.superblock.generations.begin(new, absent);
+        self.event(Event::Generation(new));
+    }
+
+    /// The new generation is on stable storage.
+    pub(super) fn generation_recorded(&mut self) {
+        let generations = self.disk.superblock.generations.clone();
+        let tell: BTreeSet<NodeId> = self
+            .peers
+            .values()
+            .filter(|peer| peer.diskless && peer.is_settled())
+            .map(|peer| peer.id)
+            .collect();
+        for peer in &tell {
+            self.send(*peer, Message::NewGeneration { generations: generations.clone() });
+        }
+        self.change = if tell.is_empty() { Change::Idle } else { Change::Telling(tell) };
+        self.report_state();
+    }
+
+    /// A peer took note, or began the generation it was told to.
+    pub(super) fn new_generation_done(&mut self, from: NodeId, current: Generation) {
+        match &mut self.change {
+            Change::Telling(waiting) => {
+                if self.disk.superblock.generations.current.same(current) {
+                    waiting.remove(&from);
+                }
+                if waiting.is_empty() {
+                    self.change = Change::Idle;
+                }
+            }
+            Change::AtPeer(Some((peer, wanted))) if *peer == from && wanted.same(current) => {
+                self.exposed = current;
+                self.change = Change::Idle;
+                self.event(Event::Generation(current));
+            }
+            _ => {}
+        }
+    }
+
+    /// A diskless node takes note of what a Primary has.
+    pub(super) fn new_generation(&mut self, from: NodeId, generations: Generations) {
+        let current = generations.current;
+        if let Some(known) = self.peers.get_mut(&from).and_then(|peer| peer.known.as_mut()) {
+            known.generations = generations.clone();
+        }
+        self.witness(from, &generations);
+        self.send(from, Message::NewGenerationDone { current });
+    }
+
+    /// The Primary lost its disk: the generation begins here, without it.
+    pub(super) fn begin_generation_for(&mut self, from: NodeId, current: Generation) {
+        if !self.disk.is_attached() {
+            return;
+        }
+        self.peer_lost_disk(from);
+        self.disk.superblock.generations.begin(current, &[from]);
+        self.event(Event::Generation(current));
+        let session = self.peers.get(&from).map_or(0, |peer| peer.session);
+        self.persist(After::PeerGenerationRecorded { peer: from, session, current });
+    }
+
+    /// A connection is gone: whom a change waited for.
+    pub(super) fn change_without(&mut self, peer: NodeId) {
+        match &mut self.change {
+            Change::Telling(waiting) => {
+                waiting.remove(&peer);
+                if waiting.is_empty() {
+                    self.change = Change::Idle;
+                }
+            }
+            Change::AtPeer(told) if told.is_some_and(|(told, _)| told == peer) => {
+                self.change = Change::AtPeer(None);
+            }
+            _ => {}
+        }
+    }
+
+    /// The own disk is gone: a Primary has its peer begin a generation before anything more is answered.
+    pub(super) fn change_without_disk(&mut self) {
+        self.change = if self.role == Role::Primary { Change::AtPeer(None) } else { Change::Idle };
+    }
+
+    /// A disk that came back was negotiated: whatever the peer should have begun is settled with it. When this disk is
+    /// the source after all, what only the peer has is not answered any more.
+    pub(super) fn change_after_reattach(&mut self, as_source: bool) {
+        if matches!(self.change, Change::AtPeer(_)) {
+            if as_source {
+                self.fail_unanswered(ClientError::Io);
+            }
+            self.change = Change::Idle;
+        }
+    }
+
+    /// Tells the peer with the data to begin one, once there is one.
+    pub(super) fn continue_change(&mut self) {
+        if self.change_is_due && (self.role != Role::Primary || self.may_answer()) {
+            self.change_is_due = false;
+        }
+        if self.change != Change::AtPeer(None) || self.disk.is_attached() {
+            return;
+        }
+        let holds = |peer: &&super::peer::Peer| {
+            // Either what we worked with, or what we told it to begin before the connection broke.
+            let same = peer.known.as_ref().is_some_and(|known| {
+                let theirs = &known.generations;
+                theirs.current.same(self.exposed) || theirs.slot(self.config.node).same(self.exposed)
+            });
+            peer.has_good_data() && same
+        };
+        let Some(peer) = self.peers.values().find(holds).map(|peer| peer.id) else { return };
+        let new = Generation::from_entropy(self.random());
+        self.change = Change::AtPeer(Some((peer, new)));
+        self.send(peer, Message::BeginGeneration { current: new });
+    }
+}

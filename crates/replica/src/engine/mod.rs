@@ -1,0 +1,28 @@
+//! The engine: one owner, typed inputs, synchronous steps.
+//!
+//! `core` dispatches; each other file is one concept of it: `admission` and `write` are a write's way through, `epoch`
+//! what makes it stable, `secondary` the peer's side of it, `connection` and `negotiation` how two nodes meet, `sync`
+//! and `sync_source` the two sides of a resynchronisation, `verify` the comparison, `generation_change` new generations,
+//! `role` promotion and demotion, `guard` quorum, fencing and suspension, `disk` the own disk and its metadata, `timers`
+//! the waits. None of them does I/O or reads a clock.
+
+mod admission;
+mod connection;
+mod core;
+mod disk;
+mod epoch;
+mod generation_change;
+mod guard;
+mod inspect;
+mod negotiation;
+mod peer;
+mod role;
+mod secondary;
+mod sync;
+mod sync_source;
+mod timers;
+mod verify;
+mod write;
+
+pub use core::Replica;
+pub use inspect::PeerStatus;

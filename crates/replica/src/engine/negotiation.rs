@@ -1,0 +1,341 @@
+//! Negotiation: two connected nodes tell one another what they have, and both draw the same conclusion.
+//!
+//! Between a node's own report and the peer's nothing may change that the report speaks of: no write is let in, and a
+//! report waits until a change of generation or a promotion is over.
+
+use super::core::Replica;
+use super::disk::After;
+use super::generation_change::Change;
+use super::peer::Negotiation;
+use crate::config::Fencing;
+use crate::generation::Generations;
+use crate::handshake::{Decision, Extent, Report, decide};
+use crate::ids::NodeId;
+use crate::io::{Event, Handler, Output};
+use crate::split_brain::{Verdict, judge};
+use crate::state::{ConnectionState, DiskState, ReplicationState, Role};
+use crate::wire::{Message, PeerReport};
+
+impl Replica {
+    /// What this node says of itself to a peer.
+    fn own_report(&self, peer: NodeId) -> PeerReport {
+        let superblock = &self.disk.superblock;
+        let attached = self.disk.is_attached();
+        let generations = if attached {
+            superblock.generations.clone()
+        } else {
+            Generations { current: self.exposed, ..Generations::default() }
+        };
+        PeerReport {
+            role: self.role,
+            disk: self.disk.state,
+            generations,
+            crashed_primary: attached && superblock.crashed_primary,
+            dirty_blocks: if attached { self.disk.dirty(peer) } else { 0 },
+            full_sync: superblock.peers.get(&peer).is_some_and(|flags| flags.full_sync),
+            discard_my_data: self.peers.get(&peer).is_some_and(|peer| peer.discard_my_data),
+            primary_since: superblock.primary_since,
+            quorum: self.quorum,
+        }
+    }
+
+    /// Tells every settled peer what changed.
+    pub(super) fn report_state(&mut self) {
+        let settled: Vec<NodeId> =
+            self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.id).collect();
+        for peer in settled {
+            let report = Box::new(self.own_report(peer));
+            self.send(peer, Message::State { report });
+        }
+    }
+
+    /// The own disk is new: every settled peer is asked again.
+    pub(super) fn renegotiate_all(&mut self) {
+        for peer in self.peers.values_mut() {
+            if peer.is_settled() {
+                peer.negotiation = Negotiation::Wanted;
+            }
+        }
+    }
+
+    /// Whether a peer was told what we have and has not answered: nothing may change.
+    pub(super) fn is_negotiating(&self) -> bool {
+        self.peers
+            .values()
+            .any(|peer| peer.is_connected() && matches!(peer.negotiation, Negotiation::Sent(_)))
+    }
+
+    /// Whether writes have to wait for a negotiation that goes on or is to begin.
+    pub(super) fn is_about_to_negotiate(&self) -> bool {
+        let waits =
+            |peer: &super::peer::Peer| !matches!(peer.negotiation, Negotiation::Greeting | Negotiation::Over);
+        self.peers.values().any(|peer| peer.is_connected() && waits(peer))
+    }
+
+    /// Sends reports that wait for their moment.
+    pub(super) fn continue_negotiations(&mut self) {
+        let moment = !matches!(self.change, Change::Recording | Change::Telling(_))
+            && !self.promotion.as_ref().is_some_and(super::role::Promotion::is_decided);
+        if !moment {
+            return;
+        }
+        // What was sent to a peer is answered first: its answers belong to what was agreed before.
+        let wanted = |peer: &&super::peer::Peer| {
+            let drained = peer.unacknowledged.is_empty() && !self.reads_from(peer.id);
+            peer.is_connected() && peer.negotiation == Negotiation::Wanted && drained
+        };
+        for id in self.peers.values().filter(wanted).map(|peer| peer.id).collect::<Vec<_>>() {
+            self.stop_following(id);
+            if matches!(self.change, Change::Recording | Change::Telling(_)) {
+                return;
+            }
+            let report = Box::new(self.own_report(id));
+            self.send(id, Message::Generations { report: report.clone() });
+            let now = self.now;
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            peer.since = now;
+            peer.negotiation = Negotiation::Sent(report);
+            if let Some(theirs) = peer.early_report.take() {
+                self.conclude(id, theirs);
+            }
+        }
+    }
+
+    /// The peer's report for a negotiation.
+    pub(super) fn peer_generations(&mut self, from: NodeId, report: Box<PeerReport>) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        match peer.negotiation {
+            Negotiation::Sent(_) => self.conclude(from, report),
+            _ => {
+                peer.early_report = Some(report);
+                peer.negotiation = Negotiation::Wanted;
+            }
+        }
+    }
+
+    /// Both reports are there.
+    fn conclude(&mut self, from: NodeId, theirs: Box<PeerReport>) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let Negotiation::Sent(mine) = std::mem::replace(&mut peer.negotiation, Negotiation::Over) else {
+            return;
+        };
+        peer.role = theirs.role;
+        peer.disk = theirs.disk;
+        peer.known = Some(theirs.clone());
+        peer.lost_as_primary = false;
+        let told = mine.clone();
+        let (mine, theirs) = (mine.report(self.config.node), theirs.report(from));
+        if mine.role == Role::Primary && theirs.role == Role::Primary {
+            // Whatever the generations say, the two must not be joined; by them it is told whether it is split brain.
+            self.two_primaries(from, &mine, &theirs);
+            return;
+        }
+        match decide(&mine, &theirs) {
+            Decision::NoData => self.no_data(from, &theirs),
+            Decision::InSync => self.found_in_sync(from),
+            Decision::Source(extent) => self.become_source(from, extent, false),
+            Decision::Target(_) => {
+                // What was learned here must not be forgotten when the connection breaks before anything is copied.
+                if self.disk.state.is_whole() && !mine.generations.current.same(theirs.generations.current) {
+                    self.set_disk_state(DiskState::Outdated);
+                    self.persist(After::Nothing);
+                }
+                self.become_target(from);
+            }
+            Decision::SplitBrain => self.split_brain(from, &mine, &theirs),
+            Decision::Unrelated => {
+                self.event(Event::UnrelatedData(from));
+                self.drop_connection(from, ConnectionState::StandAlone);
+            }
+            Decision::NoSource | Decision::WouldReplacePrimary => {
+                self.event(Event::CannotJoin(from));
+                self.drop_connection(from, ConnectionState::StandAlone);
+            }
+        }
+        self.settled(from, &told);
+    }
+
+    /// The peer is one of us now, unless it was sent away.
+    fn settled(&mut self, from: NodeId, told: &PeerReport) {
+        let now_here = self.own_report(from);
+        let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_settled()) else { return };
+        if now_here.disk.has_data() != told.disk.has_data() {
+            peer.negotiation = Negotiation::Wanted;
+            return;
+        }
+        peer.fenced = false;
+        if now_here.role != told.role || now_here.disk != told.disk {
+            self.send(from, Message::State { report: Box::new(now_here) });
+        }
+        self.fencing.remove(&from);
+        if let Some(flags) = self.disk.superblock.peers.get_mut(&from)
+            && std::mem::take(&mut flags.outdated)
+        {
+            self.persist(After::Nothing);
+        }
+        self.update_quorum();
+        self.tell_what_others_have(from);
+    }
+
+    fn no_data(&mut self, from: NodeId, theirs: &Report) {
+        // A Primary without a disk goes on only with the data that it worked with.
+        let continues = theirs.generations.current.same(self.exposed)
+            || theirs.generations.slot(self.config.node).same(self.exposed);
+        if self.role == Role::Primary && !self.disk.is_attached() && theirs.disk.has_data() && !continues {
+            self.event(Event::CannotJoin(from));
+            self.drop_connection(from, ConnectionState::StandAlone);
+            return;
+        }
+        self.set_replication(from, ReplicationState::Established);
+    }
+
+    fn found_in_sync(&mut self, from: NodeId) {
+        self.set_replication(from, ReplicationState::Established);
+        self.peer_is_in_sync(from);
+        if self.disk.state.is_whole() {
+            self.set_disk_state(DiskState::UpToDate);
+        }
+        if let Some(peer) = self.peers.get_mut(&from)
+            && peer.disk.is_whole()
+        {
+            peer.disk = DiskState::UpToDate;
+        }
+        self.persist(After::Nothing);
+        self.report_state();
+    }
+
+    /// The peer has what is here: nothing is owed to it. In memory; the caller persists it.
+    pub(super) fn peer_is_in_sync(&mut self, peer: NodeId) {
+        let superblock = &mut self.disk.superblock;
+        superblock.generations.peer_has_all(peer);
+        superblock.crashed_primary = false;
+        if let Some(flags) = superblock.peers.get_mut(&peer) {
+            flags.full_sync = false;
+        }
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.discard_my_data = false;
+        }
+        if self.config.fencing != Fencing::DontCare {
+            self.outputs.push_back(Output::Handler(Handler::UnfencePeer(peer)));
+        }
+    }
+
+    fn two_primaries(&mut self, from: NodeId, mine: &Report, theirs: &Report) {
+        if decide(mine, theirs) == Decision::SplitBrain {
+            return self.split_brain(from, mine, theirs);
+        }
+        self.event(Event::CannotJoin(from));
+        self.drop_connection(from, ConnectionState::StandAlone);
+    }
+
+    fn split_brain(&mut self, from: NodeId, mine: &Report, theirs: &Report) {
+        self.event(Event::SplitBrain(from));
+        let verdict = judge(&self.config.after_split_brain, mine, theirs);
+        let (my_slot, your_slot) = (mine.generations.slot(from), theirs.generations.slot(self.config.node));
+        let counted_from_one_base = my_slot.same(your_slot) && !mine.full_sync && !theirs.full_sync;
+        let extent = if counted_from_one_base { Extent::Bitmap } else { Extent::Full };
+        let source_is_whole = |source: &Report| source.disk.is_whole();
+        let loser_works = |loser: &Report| loser.role == Role::Primary;
+        match verdict {
+            Verdict::DiscardTheirs if source_is_whole(mine) && !loser_works(theirs) => {
+                self.become_source(from, extent, true);
+            }
+            Verdict::DiscardMine if source_is_whole(theirs) && !loser_works(mine) => self.become_target(from),
+            Verdict::CallMyHandler => {
+                self.outputs.push_back(Output::Handler(Handler::PriLostAfterSb(from)));
+                self.drop_connection(from, ConnectionState::StandAlone);
+            }
+            _ => {
+                self.outputs.push_back(Output::Handler(Handler::SplitBrain(from)));
+                self.drop_connection(from, ConnectionState::StandAlone);
+            }
+        }
+    }
+
+    pub(super) fn set_replication(&mut self, peer: NodeId, replication: ReplicationState) {
+        if let Some(state) = self.peers.get_mut(&peer)
+            && state.replication != replication
+        {
+            state.replication = replication;
+            self.event(Event::Replication(peer, replication));
+        }
+    }
+
+    /// A peer's state changed outside a negotiation.
+    pub(super) fn peer_state(&mut self, from: NodeId, report: Box<PeerReport>) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if peer.negotiation != Negotiation::Over {
+            return;
+        }
+        let lost_disk = peer.disk.has_data() && !report.disk.has_data();
+        peer.role = report.role;
+        peer.known = Some(report.clone());
+        if lost_disk {
+            self.peer_lost_disk(from);
+        }
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.disk = report.disk;
+        }
+        if self.promised.is_some_and(|(to, _)| to == from) && report.role == Role::Primary {
+            self.promised = None;
+        }
+        self.witness(from, &report.generations);
+    }
+
+    /// The peer goes on without its disk.
+    pub(super) fn peer_lost_disk(&mut self, from: NodeId) {
+        // While it still counts as following: only then its losses are marked.
+        self.stop_following(from);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.disk = DiskState::Diskless;
+        }
+        self.set_replication(from, ReplicationState::Established);
+        if self.disk.state == DiskState::Inconsistent {
+            self.event(Event::CannotJoin(from));
+        }
+    }
+
+    /// A diskless node passes on what others have: so a node that cannot see them learns that it is outdated.
+    pub(super) fn witness(&mut self, of: NodeId, generations: &Generations) {
+        if !self.config.diskless {
+            return;
+        }
+        let others: Vec<NodeId> = self
+            .peers
+            .values()
+            .filter(|peer| peer.is_settled() && peer.id != of)
+            .map(|peer| peer.id)
+            .collect();
+        for peer in others {
+            self.send(peer, Message::Witness { node: of, generations: generations.clone() });
+        }
+    }
+
+    fn tell_what_others_have(&mut self, to: NodeId) {
+        if !self.config.diskless {
+            return;
+        }
+        let known: Vec<(NodeId, Generations)> = self
+            .peers
+            .values()
+            .filter(|peer| peer.id != to)
+            .filter_map(|peer| peer.known.as_ref().map(|known| (peer.id, known.generations.clone())))
+            .collect();
+        for (node, generations) in known {
+            self.send(to, Message::Witness { node, generations });
+        }
+    }
+
+    /// A node that we cannot see went on from what we have: we are outdated.
+    pub(super) fn witnessed(&mut self, node: NodeId, generations: &Generations) {
+        let mine = self.disk.superblock.generations.current;
+        let sees = self.peers.get(&node).is_some_and(|peer| peer.is_connected());
+        let newer = generations.slot(self.config.node).same(mine) && !generations.current.same(mine);
+        let may_be = self.role != Role::Primary && !sees;
+        if newer && may_be && matches!(self.disk.state, DiskState::UpToDate | DiskState::Consistent) {
+            self.set_disk_state(DiskState::Outdated);
+            self.persist(After::Nothing);
+            self.report_state();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One peer as this node sees it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::secondary::Incoming;
+use super::sync::SyncTarget;
+use super::sync_source::Serve;
+use super::verify::Verify;
+use crate::generation::Generation;
+use crate::ids::{BlockRange, NodeId};
+use crate::state::{ConnectionState, DiskState, ReplicationState, Role};
+use crate::time::Time;
+use crate::wire::PeerReport;
+
+/// How far the negotiation with a connected peer has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Negotiation {
+    /// Its first word has not come.
+    Greeting,
+    /// It is to be told what we have, as soon as that does not change under way.
+    Wanted,
+    /// It was told; its own report is awaited.
+    Sent(Box<PeerReport>),
+    /// Both decided.
+    Over,
+}
+
+/// One peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: NodeId,
+    pub(super) diskless: bool,
+    pub(super) connection: ConnectionState,
+    /// Counts connections: what was begun in an older one is dropped.
+    pub(super) session: u64,
+    pub(super) negotiation: Negotiation,
+    /// Its report, when it came before ours was sent.
+    pub(super) early_report: Option<Box<PeerReport>>,
+    pub(super) replication: ReplicationState,
+    pub(super) role: Role,
+    pub(super) disk: DiskState,
+    /// What it said last, kept after it is gone: a tiebreaker judges by it.
+    pub(super) known: Option<Box<PeerReport>>,
+    /// It was Primary when the connection was lost.
+    pub(super) lost_as_primary: bool,
+    /// Its power was cut for us. Not recorded: once we were down ourselves, it may have come back without us.
+    pub(super) fenced: bool,
+    pub(super) discard_my_data: bool,
+    pub(super) incoming: Incoming,
+    pub(super) target: Option<SyncTarget>,
+    /// Resynchronisation requests of the peer.
+    pub(super) serves: BTreeMap<u64, Serve>,
+    pub(super) verify: Option<Verify>,
+    /// Verification requests of the peer.
+    pub(super) verify_serves: BTreeMap<u64, BlockRange>,
+    /// The target has everything; the generation it takes over is not recorded yet.
+    pub(super) commit_wanted: bool,
+    pub(super) last_heard: Time,
+    pub(super) ping_sent: Option<Time>,
+    pub(super) since: Time,
+    /// Sent and not yet acknowledged: write or epoch, and when.
+    pub(super) unacknowledged: VecDeque<(Time, Unacknowledged)>,
+    /// The base that a full copy was promised.
+    pub(super) base: Option<Generation>,
+}
+
+/// What a peer owes an answer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unacknowledged {
+    /// A write.
+    Write(u64),
+    /// A barrier.
+    Epoch(u64),
+}
+
+impl Peer {
+    pub(super) fn new(id: NodeId, diskless: bool) -> Self {
+        Self {
+            id,
+            diskless,
+            connection: ConnectionState::StandAlone,
+            session: 0,
+            negotiation: Negotiation::Greeting,
+            early_report: None,
+            replication: ReplicationState::Off,
+            role: Role::Unknown,
+            disk: DiskState::DUnknown,
+            known: None,
+            lost_as_primary: false,
+            fenced: false,
+            discard_my_data: false,
+            incoming: Incoming::default(),
+            target: None,
+            serves: BTreeMap::new(),
+            verify: None,
+            verify_serves: BTreeMap::new(),
+            commit_wanted: false,
+            last_heard: Time::default(),
+            ping_sent: None,
+            since: Time::default(),
+            unacknowledged: VecDeque::new(),
+            base: None,
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection == ConnectionState::Connected
+    }
+
+    /// Connected, and both know what to make of one another.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_connected() && self.negotiation == Negotiation::Over
+    }
+
+    /// Whether every write goes to it.
+    pub(super) fn follows(&self) -> bool {
+        self.is_settled()
+            && self.disk.has_data()
+            && matches!(
+                self.replication,
+                ReplicationState::Established
+                    | ReplicationState::SyncSource
+                    | ReplicationState::SyncTarget
+                    | ReplicationState::VerifyS
+                    | ReplicationState::VerifyT
+            )
+    }
+
+    /// Whether it can be read from and written to in place of the own disk.
+    pub(super) fn has_good_data(&self) -> bool {
+        self.follows() && self.disk == DiskState::UpToDate
+    }
+}

@@ -1,0 +1,436 @@
+//! Promotion and demotion.
+//!
+//! A promotion asks every connected peer first; then it waits for what peers sent to reach the disk, flushes it, and
+//! records that the node is Primary. A demotion waits until everything is stable everywhere, saves the bitmaps, and
+//! records that the activity log speaks for nothing any more.
+
+use std::collections::BTreeSet;
+
+use super::core::Replica;
+use super::disk::{After, OpKind};
+use super::generation_change::Change;
+use super::peer::Peer;
+use crate::generation::Generation;
+use crate::ids::{NodeId, RequestId};
+use crate::io::{AdminError, ClientError, DiskOp, Event, Output};
+use crate::promotion::{PeerView, PromotionError, PromotionView, may_promote};
+use crate::state::{DiskState, ReplicationState, Role};
+use crate::wire::{Message, Refusal};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// A fence-peer handler runs.
+    Fencing,
+    /// These peers have not answered.
+    Asking(BTreeSet<NodeId>),
+    /// What peers sent is still on its way to the disk.
+    Draining,
+    /// It is flushed.
+    Flushing,
+    /// The superblock is on its way.
+    Recording,
+}
+
+/// A promotion that goes on.
+#[derive(Debug)]
+pub(super) struct Promotion {
+    id: u64,
+    request: RequestId,
+    force: bool,
+    wall_clock: u64,
+    stage: Stage,
+    /// It makes a blank disk count: peers that are connected have to hear of it.
+    makes_data: bool,
+}
+
+impl Promotion {
+    /// Whether it is past the point where a peer could stop it.
+    pub(super) fn is_decided(&self) -> bool {
+        matches!(self.stage, Stage::Draining | Stage::Flushing | Stage::Recording)
+    }
+}
+
+/// A demotion that goes on.
+#[derive(Debug)]
+pub(super) struct Demotion {
+    request: RequestId,
+    force: bool,
+    recording: bool,
+}
+
+impl Replica {
+    fn promotion_view(&self, force: bool) -> PromotionView {
+        let changing = |state: ReplicationState| {
+            matches!(state, ReplicationState::WFBitMapS | ReplicationState::WFBitMapT)
+        };
+        let peers = self.peers.values().map(|peer| PeerView {
+            node: peer.id,
+            diskful: !peer.diskless,
+            connected: peer.is_connected(),
+            in_handshake: peer.is_connected() && (!peer.is_settled() || changing(peer.replication)),
+            role: peer.role,
+            disk: peer.disk,
+            outdated: self.is_out_of_the_way(peer.id),
+        });
+        PromotionView {
+            disk: self.disk.state,
+            tiebreaker: self.config.diskless,
+            quorum: self.quorum,
+            fencing: self.config.fencing,
+            force,
+            peers: peers.collect(),
+        }
+    }
+
+    pub(super) fn promote(
+        &mut self,
+        request: RequestId,
+        force: bool,
+        wall_clock: u64,
+    ) -> Option<Result<(), AdminError>> {
+        if self.promotion.is_some() || self.demotion.is_some() {
+            return Some(Err(AdminError::Busy));
+        }
+        if self.role == Role::Primary {
+            return Some(Ok(()));
+        }
+        if self.promised.is_some() {
+            return Some(Err(PromotionError::Busy.into()));
+        }
+        self.next_write += 1;
+        let id = self.next_write;
+        match may_promote(&self.promotion_view(force)) {
+            Err(PromotionError::PeerNotFenced(peer)) => {
+                self.promotion = Some(Promotion {
+                    id,
+                    request,
+                    force,
+                    wall_clock,
+                    stage: Stage::Fencing,
+                    makes_data: false,
+                });
+                self.run_fence_handler(peer);
+            }
+            Err(error) => return Some(Err(error.into())),
+            Ok(()) => {
+                let stage = self.ask_peers(id);
+                self.promotion = Some(Promotion { id, request, force, wall_clock, stage, makes_data: false });
+            }
+        }
+        None
+    }
+
+    fn ask_peers(&mut self, id: u64) -> Stage {
+        let current =
+            if self.disk.is_attached() { self.disk.superblock.generations.current } else { Generation::NONE };
+        let asked: BTreeSet<NodeId> =
+            self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.id).collect();
+        for peer in &asked {
+            self.send(*peer, Message::PromotePrepare { id, current });
+        }
+        Stage::Asking(asked)
+    }
+
+    /// A fence-peer handler ended: the promotion that waited for it is judged once more, finally.
+    pub(super) fn promotion_fenced(&mut self, _peer: NodeId) {
+        let Some(promotion) = self.promotion.as_mut().filter(|promotion| promotion.stage == Stage::Fencing)
+        else {
+            return;
+        };
+        let (id, force) = (promotion.id, promotion.force);
+        match may_promote(&self.promotion_view(force)) {
+            Ok(()) => {
+                let stage = self.ask_peers(id);
+                if let Some(promotion) = self.promotion.as_mut() {
+                    promotion.stage = stage;
+                }
+            }
+            Err(error) => self.fail_promotion(error),
+        }
+    }
+
+    fn fail_promotion(&mut self, error: PromotionError) {
+        let Some(promotion) = self.promotion.take() else { return };
+        let settled: Vec<NodeId> =
+            self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.id).collect();
+        for peer in settled {
+            self.send(peer, Message::PromoteAbort { id: promotion.id });
+        }
+        self.outputs.push_back(Output::AdminReply { id: promotion.request, result: Err(error.into()) });
+    }
+
+    /// A peer asks whether it may become Primary.
+    pub(super) fn promote_prepare(&mut self, from: NodeId, id: u64, current: Generation) {
+        let other_primary =
+            |peer: &&Peer| peer.id != from && peer.is_connected() && peer.role == Role::Primary;
+        let went_on = |peer: &&Peer| {
+            let known = peer.known.as_ref().filter(|_| peer.id != from);
+            known.is_some_and(|known| {
+                let theirs = &known.generations;
+                theirs.slot(from).same(current) && !theirs.current.same(current)
+            })
+        };
+        let mine_first =
+            self.promotion.as_ref().is_some_and(|own| own.is_decided() || self.config.node < from);
+        let refused = if self.role == Role::Primary || self.peers.values().any(|peer| other_primary(&peer)) {
+            Some(Refusal::PeerIsPrimary)
+        } else if mine_first || self.promised.is_some_and(|(to, _)| to != from) {
+            Some(Refusal::PromotionInProgress)
+        } else if self.peers.values().any(|peer| went_on(&peer)) {
+            Some(Refusal::Outdated)
+        } else if self.is_negotiating() {
+            Some(Refusal::Handshake)
+        } else {
+            None
+        };
+        if refused.is_none() {
+            if self.promotion.is_some() {
+                self.fail_promotion(PromotionError::Busy);
+            }
+            self.promised = Some((from, id));
+        }
+        self.send(from, Message::PromoteAnswer { id, refused });
+    }
+
+    pub(super) fn promote_answer(&mut self, from: NodeId, id: u64, refused: Option<Refusal>) {
+        let Some(promotion) = self.promotion.as_mut().filter(|promotion| promotion.id == id) else { return };
+        let Stage::Asking(waiting) = &mut promotion.stage else { return };
+        match refused {
+            None => {
+                waiting.remove(&from);
+            }
+            Some(reason) => {
+                let reason = match reason {
+                    Refusal::PeerIsPrimary => "it is Primary, or connected to one",
+                    Refusal::PromotionInProgress => "another promotion goes on",
+                    Refusal::Outdated => "it knows newer data than is here",
+                    Refusal::Handshake => "a handshake goes on",
+                };
+                self.fail_promotion(PromotionError::Refused { node: from, reason });
+            }
+        }
+    }
+
+    /// A connection changed while peers were asked.
+    pub(super) fn promotion_without(&mut self, peer: NodeId) {
+        if self.promotion.as_ref().is_some_and(|promotion| !promotion.is_decided()) {
+            self.fail_promotion(PromotionError::ConnectionLost(peer));
+        }
+    }
+
+    /// The own disk is gone in the middle of it.
+    pub(super) fn promotion_without_disk(&mut self) {
+        if self.promotion.is_some() {
+            self.fail_promotion(PromotionError::NoData(DiskState::Diskless));
+        }
+    }
+
+    /// Goes on with a promotion or demotion whose next step may be possible now.
+    pub(super) fn continue_role(&mut self) {
+        match self.promotion.as_ref().map(|promotion| promotion.stage.clone()) {
+            Some(Stage::Asking(waiting)) if waiting.is_empty() => self.decide_promotion(),
+            Some(Stage::Draining) if self.peer_writes_are_over() => self.flush_for_promotion(),
+            _ => {}
+        }
+        self.continue_demotion();
+    }
+
+    fn set_stage(&mut self, stage: Stage) {
+        if let Some(promotion) = self.promotion.as_mut() {
+            promotion.stage = stage;
+        }
+    }
+
+    /// All agree; what they agreed to is judged once more, as time has passed.
+    fn decide_promotion(&mut self) {
+        let force = self.promotion.as_ref().is_some_and(|promotion| promotion.force);
+        match may_promote(&self.promotion_view(force)) {
+            Err(error) => self.fail_promotion(error),
+            Ok(()) => {
+                self.set_stage(Stage::Draining);
+                if self.peer_writes_are_over() {
+                    self.flush_for_promotion();
+                }
+            }
+        }
+    }
+
+    fn flush_for_promotion(&mut self) {
+        if self.disk.is_attached() {
+            self.set_stage(Stage::Flushing);
+            self.submit(OpKind::PromotionFlush, DiskOp::Flush);
+        } else {
+            self.set_stage(Stage::Recording);
+            self.promotion_recorded();
+        }
+    }
+
+    pub(super) fn promotion_flushed(&mut self, ok: bool) {
+        let Some(promotion) = self.promotion.as_ref().filter(|_| ok) else { return };
+        let (force, wall_clock) = (promotion.force, promotion.wall_clock);
+        let usable = self.disk.state == DiskState::Consistent || (force && self.disk.state.has_data());
+        let blank = !self.disk.superblock.consistent;
+        if usable && !self.peers.values().any(Peer::has_good_data) {
+            self.set_disk_state(DiskState::UpToDate);
+        }
+        // A peer that was Primary when it was lost may come back with writes that nobody was promised. And data that
+        // counts only by force is a generation of its own.
+        let lost_primary = |peer: &NodeId| self.peers.get(peer).is_some_and(|peer| peer.lost_as_primary);
+        let strays = self.strays();
+        let own_generation = force && blank;
+        if own_generation || strays.iter().any(lost_primary) {
+            self.rotate(&strays);
+            self.change = Change::Recording;
+        }
+        self.disk.superblock.primary = true;
+        self.disk.superblock.primary_since = wall_clock;
+        if let Some(promotion) = self.promotion.as_mut() {
+            promotion.makes_data = own_generation;
+        }
+        self.set_stage(Stage::Recording);
+        self.persist(After::Promoted);
+    }
+
+    pub(super) fn promotion_recorded(&mut self) {
+        let Some(promotion) = self.promotion.take() else { return };
+        self.role = Role::Primary;
+        if !self.disk.is_attached() {
+            // It works with a peer's data from the start, as if it had lost its own disk.
+            let good = self.peers.values().find(|peer| peer.has_good_data());
+            self.exposed = good
+                .and_then(|peer| peer.known.as_ref())
+                .map_or(Generation::NONE, |known| known.generations.current);
+            self.change = Change::AtPeer(None);
+        }
+        self.event(Event::Role(Role::Primary));
+        self.outputs.push_back(Output::AdminReply { id: promotion.request, result: Ok(()) });
+        if self.change == Change::Recording {
+            self.generation_recorded();
+        } else {
+            self.report_state();
+        }
+        if promotion.makes_data {
+            self.renegotiate_all();
+        }
+        let lost: Vec<NodeId> =
+            self.peers.values().filter(|peer| !peer.is_connected()).map(|peer| peer.id).collect();
+        for peer in lost {
+            self.fence_lost_peer(peer);
+        }
+    }
+
+    pub(super) fn demote(&mut self, request: RequestId, force: bool) -> Option<Result<(), AdminError>> {
+        if self.promotion.is_some() || self.demotion.is_some() {
+            return Some(Err(AdminError::Busy));
+        }
+        if self.role != Role::Primary {
+            return Some(Ok(()));
+        }
+        if let Some(holder) = self.holders.first() {
+            return Some(Err(AdminError::HeldOpen(holder.clone())));
+        }
+        let waits = !self.admission.is_empty() || !self.held.is_empty() || !self.epochs.are_stable();
+        if self.is_suspended() && waits {
+            if !force {
+                return Some(Err(AdminError::Suspended));
+            }
+            self.fail_waiting(ClientError::Io);
+        }
+        self.demotion = Some(Demotion { request, force, recording: false });
+        None
+    }
+
+    fn continue_demotion(&mut self) {
+        if self.demotion.as_ref().is_none_or(|demotion| demotion.recording) {
+            return;
+        }
+        if self.is_suspended() && self.demotion.as_ref().is_some_and(|demotion| demotion.force) {
+            self.fail_waiting(ClientError::Io);
+        }
+        let quiet = self.admission.is_empty() && self.writes.is_empty() && self.reads.is_empty();
+        if !quiet {
+            return;
+        }
+        if !self.epochs.are_stable() {
+            self.flush_epochs(None);
+            return;
+        }
+        if !matches!(self.change, Change::Idle | Change::AtPeer(None)) || self.is_negotiating() {
+            return;
+        }
+        if let Some(demotion) = self.demotion.as_mut() {
+            demotion.recording = true;
+        }
+        if self.disk.is_attached() {
+            self.save_bitmaps();
+            self.retire_when_saved();
+        } else {
+            self.demotion_recorded();
+        }
+    }
+
+    /// The bitmaps go to disk before the log that speaks for them is retired.
+    pub(super) fn retire_when_saved(&mut self) {
+        let recording = self.demotion.as_ref().is_some_and(|demotion| demotion.recording);
+        if recording && self.disk.superblock.primary && self.metadata_is_idle() {
+            self.retire_log();
+            self.disk.superblock.primary = false;
+            self.persist(After::Demoted);
+        }
+    }
+
+    pub(super) fn demotion_recorded(&mut self) {
+        let Some(demotion) = self.demotion.take() else { return };
+        self.role = Role::Secondary;
+        self.change = Change::Idle;
+        self.fencing.clear();
+        self.event(Event::Role(Role::Secondary));
+        self.report_state();
+        self.outputs.push_back(Output::AdminReply { id: demotion.request, result: Ok(()) });
+    }
+
+    /// The own disk is gone in the middle of it: there is nothing left to record.
+    pub(super) fn demotion_without_disk(&mut self) {
+        if self.demotion.as_ref().is_some_and(|demotion| demotion.recording) {
+            self.demotion_recorded();
+        }
+    }
+
+    /// Declares two blank disks equal: both take the same new generation, and nothing is copied.
+    pub(super) fn skip_initial_sync(&mut self) -> Result<(), AdminError> {
+        let blank = |disk: DiskState, current: Generation| {
+            disk == DiskState::Inconsistent && current.is_just_created()
+        };
+        if !blank(self.disk.state, self.disk.superblock.generations.current) {
+            return Err(AdminError::State("the disk here is not just created"));
+        }
+        let good = |peer: &&Peer| {
+            let current = peer.known.as_ref().map_or(Generation::NONE, |known| known.generations.current);
+            peer.is_settled() && blank(peer.disk, current)
+        };
+        let peers: Vec<NodeId> = self.config.diskful_peers().collect();
+        if !peers.iter().all(|id| self.peers.get(id).as_ref().is_some_and(good)) {
+            return Err(AdminError::State("every peer must be connected and just created"));
+        }
+        let current = Generation::from_entropy(self.random());
+        for peer in peers {
+            self.send(peer, Message::SkipInitialSync { current });
+        }
+        self.take_generation(current);
+        Ok(())
+    }
+
+    pub(super) fn initial_sync_skipped(&mut self, from: NodeId, current: Generation) {
+        if !self.disk.superblock.generations.current.is_just_created() || self.role == Role::Primary {
+            return self.protocol_error(from, "a generation for a disk that is not just created");
+        }
+        self.take_generation(current);
+    }
+
+    fn take_generation(&mut self, current: Generation) {
+        self.disk.superblock.generations.current = current;
+        self.set_disk_state(DiskState::UpToDate);
+        self.persist(After::Nothing);
+        self.report_state();
+    }
+}

@@ -1,0 +1,97 @@
+//! Quorum: whether the partition this node is in may go on. A pure function of who is there.
+
+use crate::config::QuorumPolicy;
+
+/// Who is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuorumView {
+    /// Nodes with disks, as configured.
+    pub diskful: usize,
+    /// Those that are here, this node included.
+    pub diskful_present: usize,
+    /// Those that are absent and known to be outdated or fenced: they cannot go on without us.
+    pub diskful_outdated: usize,
+    /// Diskless nodes, as configured.
+    pub diskless: usize,
+    /// Those that are here, this node included.
+    pub diskless_present: usize,
+    /// This node had quorum until now. A tie can be kept, not won: a tiebreaker that restarted has forgotten what it
+    /// granted.
+    pub had_quorum: bool,
+}
+
+/// Whether it has quorum.
+#[must_use]
+pub fn has_quorum(policy: QuorumPolicy, view: &QuorumView) -> bool {
+    let voters = view.diskful.saturating_sub(view.diskful_outdated);
+    match policy {
+        QuorumPolicy::Off => true,
+        QuorumPolicy::All => view.diskful_present >= voters,
+        QuorumPolicy::AtLeast(nodes) => view.diskful_present >= usize::from(nodes),
+        QuorumPolicy::Majority => {
+            let twice = view.diskful_present * 2;
+            let tie_kept = twice == voters && view.had_quorum && view.diskless_present * 2 > view.diskless;
+            twice > voters || tie_kept
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_of_two_disks_and_a_tiebreaker() {
+        // present, outdated, tiebreaker there, had quorum -> majority
+        let table = [
+            (2, 0, 1, false, true),
+            (2, 0, 0, false, true),
+            (1, 0, 1, true, true),
+            (1, 0, 1, false, false),
+            (1, 0, 0, true, false),
+            (1, 1, 0, false, true),
+            (0, 0, 1, true, false),
+        ];
+        for (diskful_present, diskful_outdated, diskless_present, had_quorum, expected) in table {
+            let view = QuorumView {
+                diskful: 2,
+                diskful_present,
+                diskful_outdated,
+                diskless: 1,
+                diskless_present,
+                had_quorum,
+            };
+            assert_eq!(has_quorum(QuorumPolicy::Majority, &view), expected, "{view:?}");
+            assert!(has_quorum(QuorumPolicy::Off, &view));
+            assert_eq!(has_quorum(QuorumPolicy::AtLeast(2), &view), diskful_present == 2);
+        }
+    }
+
+    #[test]
+    fn three_disks_need_two_of_them() {
+        let view = |diskful_present| QuorumView {
+            diskful: 3,
+            diskful_present,
+            diskful_outdated: 0,
+            diskless: 0,
+            diskless_present: 0,
+            had_quorum: true,
+        };
+        assert!(!has_quorum(QuorumPolicy::Majority, &view(1)));
+        assert!(has_quorum(QuorumPolicy::Majority, &view(2)));
+        assert!(!has_quorum(QuorumPolicy::All, &view(2)));
+    }
+
+    #[test]
+    fn a_tie_without_a_tiebreaker_is_lost() {
+        let view = QuorumView {
+            diskful: 2,
+            diskful_present: 1,
+            diskful_outdated: 0,
+            diskless: 0,
+            diskless_present: 0,
+            had_quorum: true,
+        };
+        assert!(!has_quorum(QuorumPolicy::Majority, &view));
+    }
+}
