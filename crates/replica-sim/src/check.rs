@@ -142,8 +142,10 @@ impl World {
         }
         let mut holders = Vec::new();
         for other in DISKFUL {
-            let content = self.nodes[other].disk.visible.clone();
-            let has = self.follows(at, other) || (durable && !self.history.lacks(line, &content, &places));
+            // It may have been written there just before the connection broke.
+            let disk = &self.nodes[other].disk;
+            let content = if durable { &disk.stable } else { &disk.visible };
+            let has = self.follows(at, other) || !self.history.lacks(line, content, &places);
             if has {
                 holders.push(other);
             } else {
