@@ -22,6 +22,7 @@ pub mod corosync;
 pub mod desired;
 pub mod discovery;
 pub mod distro;
+pub mod drbd;
 pub mod facts;
 pub mod inventory;
 pub mod lab;

@@ -22,7 +22,11 @@ const FOLDER: &str = "/run/hactl-bench";
 /// # Errors
 /// The plan is not empty, or something does not run.
 pub(crate) fn measure(lab: &Lab, folder: &Utf8Path) -> Result<Vec<Figure>> {
-    let probe = Probe::new(lab.way.clone(), &record(lab, folder)?, &folder.join("probe"))?;
+    let probe = Probe::new(
+        lab.way.clone(),
+        &record(lab, folder, "plan", &["--detailed-exitcode"])?,
+        &folder.join("probe"),
+    )?;
     let mut sides: [Side<'_>; 2] = [Box::new(|| idle_plan(lab)), Box::new(|| probe.run(PARALLEL))];
     let samples = alternate(ROUNDS, &mut sides)?;
     let detail = format!("plan {}, probe {}", samples[0], samples[1]);
@@ -44,8 +48,16 @@ pub(crate) fn idle_plan(lab: &Lab) -> Result<std::time::Duration> {
     timed(|| run_for(lab.hactl("plan").arg("--detailed-exitcode"), &[0]))
 }
 
-/// The scripts that an idle plan sends to each node, by its address.
-fn record(lab: &Lab, folder: &Utf8Path) -> Result<BTreeMap<String, String>> {
+/// The scripts that a verb which ends with 0 sends to each node, by its address.
+///
+/// # Errors
+/// The nodes or hactl fail.
+pub(crate) fn record(
+    lab: &Lab,
+    folder: &Utf8Path,
+    verb: &str,
+    arguments: &[&str],
+) -> Result<BTreeMap<String, String>> {
     let key = folder.join("recorder");
     let public = remote::key(&key)?;
     for address in lab.nodes().values() {
@@ -64,7 +76,7 @@ fn record(lab: &Lab, folder: &Utf8Path) -> Result<BTreeMap<String, String>> {
     ensure!(own != changed, "the lab's inventory does not name its key");
     let inventory = folder.join("recorded.yml");
     std::fs::write(&inventory, changed)?;
-    run_for(lab.hactl_with("plan", &inventory).arg("--detailed-exitcode"), &[0])?;
+    run_for(lab.hactl_with(verb, &inventory).args(arguments), &[0])?;
     let mut scripts = BTreeMap::new();
     for address in lab.nodes().into_values() {
         // Each ends without a line end; the next one must not begin on its last line.

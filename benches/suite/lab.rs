@@ -43,9 +43,17 @@ impl Lab {
     /// # Errors
     /// The lab does not come up.
     pub(crate) fn up(name: &str, folder: &Utf8Path) -> Result<Self> {
+        Self::up_with(name, folder, &["--package", "python3-apt"])
+    }
+
+    /// The same with these options of `hactl lab up`.
+    ///
+    /// # Errors
+    /// The lab does not come up.
+    pub(crate) fn up_with(name: &str, folder: &Utf8Path, options: &[&str]) -> Result<Self> {
         let state = folder.join("state");
         run_for(hactl(&state).args(["lab", "down", "--name", name]), &[0, 1, 3, 4, 5, 6])?;
-        run(hactl(&state).args(["lab", "up", "--name", name, "--nodes", NODES, "--package", "python3-apt"]))?;
+        run(hactl(&state).args(["lab", "up", "--name", name, "--nodes", NODES]).args(options))?;
         let status = text(hactl(&state).args(["lab", "status", "--name", name, "--json"]))?;
         let status: serde_json::Value = serde_json::from_str(&status)?;
         let inventory = status["inventory"].as_str().context("the lab does not name its inventory")?;

@@ -6,6 +6,7 @@
 mod bring_up;
 mod cib;
 mod crowd;
+mod disks;
 mod failover;
 mod figure;
 mod idle;
@@ -25,7 +26,7 @@ use figure::Figure;
 use lab::Lab;
 
 /// What can be asked for, in the order in which it is measured.
-const GROUPS: [&str; 7] = ["planning", "crowd", "bring-up", "idle", "peers", "cib", "failover"];
+const GROUPS: [&str; 8] = ["planning", "crowd", "disks", "bring-up", "idle", "peers", "cib", "failover"];
 /// Groups that need a cluster of the lab.
 const LAB_GROUPS: [&str; 5] = ["bring-up", "idle", "peers", "cib", "failover"];
 /// The lab's name; its networks follow from it.
@@ -63,6 +64,9 @@ fn run() -> Result<()> {
     }
     if asked("crowd") {
         record("crowd", crowd::measure(&folder));
+    }
+    if asked("disks") {
+        record("disks", disks::measure(&folder));
     }
     if LAB_GROUPS.iter().any(|group| asked(group)) {
         let lab = if asked("bring-up") {

@@ -145,7 +145,7 @@ pub(crate) fn carried_out(plan: &Plan, mut facts: FleetFacts, inventory: &Invent
                 let status = status(nodes, resources);
                 observed.insert(Query::Cluster(ClusterQuery::Status), Observation::Text(Some(status)));
             }
-            Action::CheckLinks { .. } | Action::Wait { .. } => {}
+            Action::CheckPackages { .. } | Action::CheckLinks { .. } | Action::Wait { .. } => {}
             other => bail!("the model of a node does not know how to {other}"),
         }
     }

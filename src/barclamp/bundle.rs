@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::agent::{AGENTS_FOLDER, FenceAgent};
 use super::checks::{CHECKS_FILE, CheckItem, load_checks};
+use super::claim_items::ClaimItem;
 use super::error::BarclampError;
 use super::folder::Folder;
 use super::item::{ForEach, Item, Kind, On, RESOURCES_FILE, load_items};
@@ -91,6 +92,14 @@ impl Barclamp {
         barclamp.check_circles(&mut errors);
         barclamp.check_paths(&mut errors);
         if errors.is_empty() { Ok(barclamp) } else { Err(errors) }
+    }
+
+    /// What it needs block devices for.
+    pub fn claims(&self) -> impl Iterator<Item = &ClaimItem> {
+        self.items.iter().filter_map(|item| match &item.kind {
+            Kind::Claim(claim) => Some(claim),
+            _ => None,
+        })
     }
 
     /// An item by its id.

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::claim_items::{AcrossWord, ClaimItem, FilesystemItem, SbdHeaderItem, UuidWord};
 use super::error::BarclampError;
 use super::expand::{Instance, instances_of};
-use super::item::{AcrossWord, ClaimItem, FilesystemItem, Kind, SbdHeaderItem, UuidWord};
+use super::item::Kind;
 use super::order::in_use;
 use super::registry::Registry;
 use super::view::ClusterView;

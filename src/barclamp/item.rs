@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::claim_items::{ClaimItem, FilesystemItem, SbdHeaderItem};
 use super::error::BarclampError;
 use super::folder::Folder;
 use super::templates::{condition, is_template};
@@ -347,81 +348,6 @@ pub struct CorosyncItem {
 pub struct CibItem {
     /// The template below `templates/`.
     pub template: String,
-}
-
-/// `claim`: a need for a block device. Its texts cannot see `node.claims`, which comes of it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimItem {
-    /// Its name below `claims` in the inventory, and in `node.claims` for templates.
-    pub name: String,
-    /// What for, as the ledgers of the nodes call it; unique in the cluster.
-    pub purpose: String,
-    /// How the devices of several nodes relate: `own` (default), `replicas` or `shared`.
-    #[serde(default)]
-    pub across: AcrossWord,
-    /// Smallest size that will do: `64MiB`.
-    pub minimum_size: String,
-    /// What its user puts on it; anything else found there is somebody else's.
-    pub expects: Vec<ExpectsItem>,
-}
-
-/// How the devices of one purpose on several nodes relate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AcrossWord {
-    /// Each node has its own.
-    #[default]
-    Own,
-    /// They replicate each other.
-    Replicas,
-    /// All nodes use the same one.
-    Shared,
-}
-
-/// A signature that the user of a device puts there.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectsItem {
-    /// As libblkid names it: `ext4`, `xfs`; `sbd`, `drbd`, `replica` for what it does not know.
-    pub kind: String,
-    /// `derived`: it has the UUID in `node.claims.NAME.uuid`; default `any`.
-    #[serde(default)]
-    pub uuid: UuidWord,
-}
-
-/// Which UUID a signature has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UuidWord {
-    /// Whatever its user gives it, or none.
-    #[default]
-    Any,
-    /// The one that follows from the claim.
-    Derived,
-}
-
-/// `filesystem`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FilesystemItem {
-    /// The `name` of the claim whose device it is made on.
-    pub claim: String,
-    /// `ext4` or `xfs`.
-    #[serde(rename = "type")]
-    pub fstype: String,
-}
-
-/// `sbd_header`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SbdHeaderItem {
-    /// The `name` of the claim whose device it is written on.
-    pub claim: String,
-    /// Watchdog timeout in seconds.
-    pub watchdog_timeout_s: String,
-    /// How long a message may take to arrive, in seconds.
-    pub msgwait_timeout_s: String,
 }
 
 impl Item {

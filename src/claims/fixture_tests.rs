@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{claim_help, judge};
-use crate::discovery::recorded;
+use crate::discovery::recorded_block_devices;
 use crate::facts::{BlockDevice, ClaimLedger, Fact};
 use crate::inventory::{ByteSize, ClaimPolicy};
 use crate::names::NodeName;
@@ -60,7 +60,7 @@ fn devices(case: &Path) -> Vec<BlockDevice> {
             std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         text.replace('␀', "\0").into_bytes()
     };
-    match recorded(&answer("lsblk"), &answer("tree"), &answer("content")) {
+    match recorded_block_devices(&answer("lsblk"), &answer("tree"), &answer("content")) {
         Fact::Known(devices) => devices,
         Fact::Unknown(why) => panic!("{}: {why}", case.display()),
     }

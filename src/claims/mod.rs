@@ -18,6 +18,8 @@ mod refusal;
 mod request;
 mod resolve;
 mod select;
+#[cfg(test)]
+mod tests;
 mod uuid;
 mod verdict;
 

@@ -335,7 +335,11 @@ impl<'a> OnNode<'a> {
                 Err(no(reason, self.help()))
             }
             several => {
-                let names: Vec<&str> = several.iter().map(|(_, device)| device.path.as_str()).collect();
+                let best = |judged: &JudgedDevice| judged.link.clone();
+                let names: Vec<String> = several
+                    .iter()
+                    .map(|(judged, device)| best(judged).unwrap_or_else(|| device.path.clone()))
+                    .collect();
                 let reason = format!(
                     "the inventory names no device, and {} are free: hactl does not choose",
                     names.join(" and ")

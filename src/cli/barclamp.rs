@@ -155,6 +155,11 @@ fn described(barclamp: &Barclamp) -> String {
             let _ = writeln!(out, "  {name}: {} (without one in the inventory: {default})", role.summary);
         }
     }
+    let claims: Vec<&str> = barclamp.claims().map(|claim| claim.summary.as_str()).collect();
+    if !claims.is_empty() {
+        out.push_str("\nBlock devices\n");
+        claims.iter().for_each(|claim| out.push_str(&format!("  {claim}\n")));
+    }
     if !barclamp.schema.fields().is_empty() {
         out.push_str("\nAttributes\n");
     }

@@ -46,5 +46,4 @@ pub use report::{
     CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,
     report_queries,
 };
-#[cfg(test)]
-pub(crate) use storage::recorded;
+pub use storage::recorded_block_devices;

@@ -127,9 +127,11 @@ impl Node {
     }
 }
 
-/// Text in the quotes that messages use, shortened.
+/// Text in the quotes that messages use, in one line, shortened.
 pub(super) fn quoted(text: &str) -> String {
     const MAX_CHARS: usize = 60;
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    let text: String = text.trim_end_matches(['\n', '\r']).chars().map(plain).collect();
     if text.chars().count() <= MAX_CHARS {
         return format!("`{text}`");
     }
@@ -187,6 +189,11 @@ pub(super) fn is_yaml11_octal(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_line() {
+        assert_eq!(quoted("a\n\tb \n"), "`a  b `");
+    }
 
     #[test]
     fn plain_scalars_follow_the_core_schema() {

@@ -24,8 +24,9 @@ pub const DEFAULT_CACHE_DIR: &str = "/var/cache/hactl-lab";
 pub const DEFAULT_BOOT_DELAY: Duration = Duration::from_secs(10);
 /// Most networks: corosync knows eight links, four are enough to try them.
 pub(crate) const MAX_NETWORKS: usize = 4;
-/// Most disks of a node: a virtual machine's bus has 31 places.
-pub(crate) const MAX_DISKS: usize = 20;
+/// Most disks of a node: the loop devices of a whole lab should stay few; a virtual machine's bus has 31 places.
+pub(crate) const MAX_DISKS: usize = 24;
+pub(crate) const MAX_VM_DISKS: usize = 20;
 /// Size in bytes of a root file system in memory.
 pub(crate) const ROOT_IN_MEMORY_BYTES: u64 = 1 << 30;
 /// Smallest disk in bytes.
@@ -300,9 +301,10 @@ impl LabConfig {
         for node in &names {
             let own = self.disks_of(node).chain(&self.shared_disks);
             let mut disks: Vec<&str> = own.map(|disk| disk.name.as_str()).collect();
-            if disks.len() > MAX_DISKS {
+            let most = if self.backend == Backend::Vm { MAX_VM_DISKS } else { MAX_DISKS };
+            if disks.len() > most {
                 return Err(LabError::Usage(format!(
-                    "{} disks for node {node}: it can have {MAX_DISKS}",
+                    "{} disks for node {node}: it can have {most}",
                     disks.len()
                 )));
             }

@@ -367,3 +367,27 @@ pub(crate) fn host_suite() -> Result<Suite, LabError> {
             LabError::Usage("this machine is neither Debian 12 nor 13; choose with --suite".to_owned())
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::record;
+    use super::*;
+
+    #[test]
+    fn a_record_from_before_there_were_backends_is_one_of_containers() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = LabPaths::new(dir.path());
+        let mut old = serde_json::to_value(record()).unwrap();
+        for key in ["backend", "accelerator", "baked"] {
+            old.as_object_mut().unwrap().remove(key);
+        }
+        for node in old["nodes"].as_array_mut().unwrap() {
+            node["disks"][0].as_object_mut().unwrap().remove("shared");
+        }
+        fs::write(paths.record(), old.to_string()).unwrap();
+        let read = paths.load().unwrap().unwrap();
+        assert_eq!((read.backend, read.accelerator), (Backend::Container, None));
+        assert!(!read.nodes[0].disks[0].shared);
+        assert_eq!(read.nodes[0].disks[0].wwn.as_deref(), Some("0x5000c5ff00000000"));
+    }
+}

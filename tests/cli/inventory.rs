@@ -66,7 +66,7 @@ fn an_inventory_may_come_from_stdin_and_variables_from_the_command_line() {
 
 #[test]
 fn the_lab_and_its_services_make_one_inventory() {
-    let ran = run(&["validate", "-i", "tests/fixtures/inventory/lab", "-i", "inventory/lab.yml"]);
+    let ran = run(&["validate", "-i", "tests/fixtures/example_nodes/lab", "-i", "inventory/lab.yml"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let alone = run(&["validate", "-i", "inventory/lab.yml"]);
     assert_eq!(alone.code, Some(3));

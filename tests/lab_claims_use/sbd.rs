@@ -42,7 +42,7 @@ pub(crate) fn on_a_shared_disk(stores: &mut Stores) {
     // The same disk for a file system of a node's own is nobody's own.
     stores.want("16MiB", &NODES.map(|node| format!("{node}: {{ data: {{ wwn: \"{WWN}\" }} }}")).join(", "));
     let refused = stores.lab.hactl("plan", &[]).expect(5);
-    refused.warns("is the same device as the one for");
+    refused.says("is the same device as the one for");
     stores.lab.say(
         "SBD on a shared disk: planned once for all nodes; different disks, and one disk for two, refused",
     );

@@ -14,8 +14,8 @@ use crate::discovery::script::quote;
 use crate::facts::{DeviceContent, DeviceUser, Fact, Signature};
 
 const NAME: &str = "block device contents";
-const PERL: &str = include_str!("open.pl");
-const PYTHON: &str = include_str!("open.py");
+pub(super) const PERL: &str = include_str!("open.pl");
+pub(super) const PYTHON: &str = include_str!("open.py");
 /// Time limits of the three parts in seconds: together less than a script may take.
 const OPEN_LIMIT_S: u32 = 16;
 const WIPEFS_LIMIT_S: u32 = 10;
@@ -26,6 +26,9 @@ const ONE_LIMIT_S: u32 = 2;
 const NOT_OPENED: &str = "it was not opened: it is empty, or of a kind that holds no data of its own";
 /// Names of kernel devices that are not opened: optical, floppy and memory disks, and the ends of other machines'.
 const NOT_TO_OPEN: &str = "sr*|scd*|fd[0-9]*|ram[0-9]*|zram*|drbd*|nbd*|ublk*";
+
+/// wipefs' name of the old partition table that stands before a GPT.
+const PROTECTIVE: &str = "PMBR";
 
 /// Opens every block device that may hold data.
 pub(in crate::discovery) struct ContentProbe;
@@ -178,7 +181,8 @@ fn merge(wiped: Vec<Signature>, probed: Vec<Signature>, own: Vec<Signature>) -> 
             all.push(signature);
         }
     }
-    all.sort();
+    // What protects a partition table from tools that do not know it tells less than the table itself.
+    all.sort_by(|a, b| (a.kind == PROTECTIVE, a).cmp(&(b.kind == PROTECTIVE, b)));
     all.dedup();
     all
 }

@@ -10,15 +10,15 @@ mod content;
 mod lsblk;
 mod magic;
 mod opened;
+mod recorded;
 mod tree;
 mod wipefs;
 
 #[cfg(test)]
-mod recorded;
+mod open_tests;
 
 pub(super) use assemble::assemble;
 pub(super) use content::ContentProbe;
 pub(super) use lsblk::LsblkProbe;
-#[cfg(test)]
-pub(crate) use recorded::recorded;
+pub use recorded::recorded_block_devices;
 pub(super) use tree::TreeProbe;

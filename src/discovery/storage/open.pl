@@ -3,7 +3,7 @@
 # open.py is the same in Python: a change of one is a change of both.
 use strict;
 use Fcntl;
-my ($patience_s, $stuck_limit, $scan_s, $open_files_limit) = (5, 3, 8, 300000);
+my ($patience_s, $stuck_limit, $scan_s, $open_files_limit) = (3, 2, 5, 300000);
 $| = 1;
 open(my $good, '>&=', 4) or die "descriptor 4: $!\n";
 
@@ -69,7 +69,9 @@ sub scan {
             return "blind\tprocess $pid: $!\n" unless $!{ENOENT} || $!{ESRCH};
         } else {
             while (my $fd = readdir $open) {
+                next if $fd =~ /^\./;
                 my $path = readlink("/proc/$pid/fd/$fd");
+                return "blind\tprocess $pid: $!\n" unless defined $path || $!{ENOENT} || $!{ESRCH};
                 next unless defined $path && $path =~ m{^/};
                 return "blind\tmore than $open_files_limit files are open\n" if ++$files > $open_files_limit;
                 next if grep { index($path, "$_/") == 0 } keys %remote;

@@ -1,7 +1,7 @@
 # open.pl in Python, for systems without Perl: a change of one is a change of both.
 import errno, glob, os, re, select, signal, stat, sys, time
 
-PATIENCE_S, STUCK_LIMIT, SCAN_S, OPEN_FILES_LIMIT = 5, 3, 8, 300000
+PATIENCE_S, STUCK_LIMIT, SCAN_S, OPEN_FILES_LIMIT = 3, 2, 5, 300000
 REMOTE = re.compile(r"(?:\S+ ){4}(\S+) .* - (?:nfs|cifs|smb|ceph|fuse|9p|afs|gluster|lustre)")
 
 
@@ -82,8 +82,10 @@ def scan():
         for fd in names:
             try:
                 path = os.readlink("/proc/%s/fd/%s" % (pid, fd))
-            except OSError:
-                continue
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ESRCH):
+                    continue
+                return "blind\tprocess %s: %s\n" % (pid, error.strerror)
             if not path.startswith("/"):
                 continue
             files += 1

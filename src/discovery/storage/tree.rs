@@ -12,9 +12,8 @@ const NAME: &str = "/sys/block";
 const LIMIT_S: u32 = 5;
 /// Exit code of the lines when the mounts could not be read.
 const NO_MOUNTS: u32 = 9;
-/// Folders of `/dev` whose links are no names of block devices that anybody uses.
-const PRUNED: &str =
-    "-path /dev/block -o -path /dev/char -o -path /dev/fd -o -path /dev/pts -o -path /dev/shm";
+/// Folders of `/dev` that hold no names of block devices that anybody uses.
+const PRUNED: [&str; 7] = ["block", "char", "fd", "hugepages", "mqueue", "pts", "shm"];
 
 /// Reads sysfs, `/dev`, mountinfo and `/proc/swaps`.
 pub(in crate::discovery) struct TreeProbe;
@@ -64,14 +63,16 @@ impl Probe for TreeProbe {
     }
 
     fn command(&self) -> String {
-        // What does not exist is no failure: a pattern that matches nothing, `/dev/disk` without udev, a dead link.
+        // What does not exist is no failure: a pattern that matches nothing, a dead link. A node may be mounted over a
+        // plain file (in a container): only stat tells what it is, and that is on another file system.
+        let pruned = PRUNED.map(|folder| format!("-path /dev/{folder}")).join(" -o ");
         format!(
             "cd {NAME} || exit\n\
              grep -s . */dev */*/dev /dev/null\n\
              printf '\\0'\n\
              printf '%s\\n' */holders/* */*/holders/* */slaves/* */device\n\
              printf '\\0'\n\
-             within {LIMIT_S} find /dev /dev/disk /dev/mapper -xdev \\( {PRUNED} \\) -prune -o \\( -type b -o -type l \\) \
+             within {LIMIT_S} find /dev \\( {pruned} \\) -prune -o ! -type d ! -type c \
              -exec stat -L -c '%t:%T|%F|%n' {{}} + 2>/dev/null\n\
              printf '\\0'\n\
              cat /proc/self/mountinfo || exit {NO_MOUNTS}\n\

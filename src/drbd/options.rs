@@ -1,0 +1,162 @@
+//! Options by name, as in `net { … }`, and the five kinds of sections that hold them.
+
+use std::collections::BTreeMap;
+
+use super::tree::{Entry, Section, Statement};
+use super::word::{Word, WordError};
+
+/// The options of one section. An option without a value is a flag that is set, and has the value `yes`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<String, Vec<String>>);
+
+impl Options {
+    /// No options.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// The value of an option; the words of one with several are put together with blanks.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|values| values.join(" "))
+    }
+
+    /// Whether a flag is set (`yes`) or cleared (`no`); `None` if neither is said.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)?.first()?.as_str() {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Sets an option to one value.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), vec![value.into()]);
+    }
+
+    /// Takes an option away; what it was.
+    pub fn remove(&mut self, name: &str) -> Option<Vec<String>> {
+        self.0.remove(name)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All options with the words of their values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+
+    /// These options, and those of `base` that are not among them.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        let mut both = base.0.clone();
+        both.extend(self.0.clone());
+        Self(both)
+    }
+
+    /// Takes in the statements of a section. What else is in it is returned.
+    pub(super) fn read(&mut self, section: &Section) -> Vec<Entry> {
+        let mut other = Vec::new();
+        for entry in &section.body {
+            match entry {
+                Entry::Statement(Statement { keyword, values }) => {
+                    let mut values: Vec<String> =
+                        values.iter().map(|value| value.text().to_owned()).collect();
+                    if values.is_empty() {
+                        values.push("yes".to_owned());
+                    }
+                    self.0.insert(keyword.text().to_owned(), values);
+                }
+                Entry::Section(_) => other.push(entry.clone()),
+                Entry::Comment(_) => {}
+            }
+        }
+        other
+    }
+
+    /// The statements. `yes` and `no` are written bare, all else as values are.
+    pub(super) fn write(&self) -> Result<Vec<Entry>, WordError> {
+        let statement = |(name, values): (&String, &Vec<String>)| {
+            let value = |value: &String| match value.as_str() {
+                "yes" | "no" => Word::bare(value),
+                _ => Word::new(value),
+            };
+            let values = values.iter().map(value).collect::<Result<_, _>>()?;
+            Ok(Entry::Statement(Statement { keyword: Word::bare(name)?, values }))
+        };
+        self.0.iter().map(statement).collect()
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Options {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(options: T) -> Self {
+        Self(options.into_iter().map(|(name, value)| (name.into(), vec![value.into()])).collect())
+    }
+}
+
+/// The options of a resource, of all resources, or of a part of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sections {
+    /// `net`: protocol, authentication, after-split-brain policies …
+    pub net: Options,
+    /// `disk`: error handling, flushes, resynchronisation …
+    pub disk: Options,
+    /// `startup`: how long to wait for peers.
+    pub startup: Options,
+    /// `options`: quorum, CPUs, promotion.
+    pub options: Options,
+    /// `handlers`: programs to be run.
+    pub handlers: Options,
+}
+
+impl Sections {
+    /// These options, and those of `base` (such as `common`) that are not among them.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        Self {
+            net: self.net.over(&base.net),
+            disk: self.disk.over(&base.disk),
+            startup: self.startup.over(&base.startup),
+            options: self.options.over(&base.options),
+            handlers: self.handlers.over(&base.handlers),
+        }
+    }
+
+    /// Takes in a section, if it is one of these; what in it is no option is returned. `None` if it is another.
+    pub(super) fn read(&mut self, section: &Section) -> Option<Vec<Entry>> {
+        if section.skip || section.keyword.is_quoted() || !section.names.is_empty() {
+            return None;
+        }
+        let options = match section.keyword.text() {
+            "net" => &mut self.net,
+            "disk" => &mut self.disk,
+            "startup" => &mut self.startup,
+            "options" => &mut self.options,
+            "handlers" => &mut self.handlers,
+            _ => return None,
+        };
+        Some(options.read(section))
+    }
+
+    pub(super) fn write(&self) -> Result<Vec<Entry>, WordError> {
+        let parts = [
+            ("net", &self.net),
+            ("disk", &self.disk),
+            ("startup", &self.startup),
+            ("options", &self.options),
+            ("handlers", &self.handlers),
+        ];
+        parts
+            .into_iter()
+            .filter(|(_, options)| !options.is_empty())
+            .map(|(keyword, options)| Ok(Entry::Section(Section::new(keyword, Vec::new(), options.write()?))))
+            .collect()
+    }
+}
