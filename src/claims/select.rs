@@ -12,11 +12,10 @@ pub(super) fn matching<'a>(claim: &DeviceClaim, devices: &'a [BlockDevice]) -> V
         return fits;
     }
     let hidden = |device: &BlockDevice| {
-        let path_of_map = fits.iter().any(|other| {
-            other.device_type == "mpath" && other.parents.iter().any(|name| *name == device.name)
-        });
-        let part_of_disk = device.device_type == "part"
-            && fits.iter().any(|other| device.parents.iter().any(|name| *name == other.name));
+        let path_of_map =
+            fits.iter().any(|other| other.device_type == "mpath" && other.parents.contains(&device.name));
+        let part_of_disk =
+            device.device_type == "part" && fits.iter().any(|other| device.parents.contains(&other.name));
         path_of_map || part_of_disk
     };
     fits.iter().copied().filter(|device| !hidden(device)).collect()
