@@ -14,7 +14,7 @@ pub(crate) fn killed_between_claim_and_use(stores: &mut Stores) {
     first.kill();
     stores.lab.on("alpha", &format!("grep -q '{PURPOSE}' /var/lib/hactl/claims.json"));
     // What was being done on a node when the run was killed ends there; then the disk of beta becomes somebody's.
-    let quiet = "! pgrep -f mkfs.ext4 && ! pgrep -f hactl-guard";
+    let quiet = "! pgrep -f [m]kfs.ext4 && ! pgrep -f [h]actl-guard";
     stores.lab.wait_on("beta", "the killed run is over", RUN_LIMIT, quiet);
     stores.lab.wait_on("alpha", "the killed run is over", RUN_LIMIT, quiet);
     let made_there = stores.lab.try_on("beta", "test -e /var/lib/hactl/claims.json").code == Some(0);
@@ -38,7 +38,7 @@ pub(crate) fn killed_after_the_first_write(stores: &mut Stores) {
     first.line_that(RUN_LIMIT, |line| line.contains(": make ext4 on")).expect("a file system is made");
     first.kill();
     for node in NODES {
-        stores.lab.wait_on(node, "the killed run is over", RUN_LIMIT, "! pgrep -f mkfs.ext4");
+        stores.lab.wait_on(node, "the killed run is over", RUN_LIMIT, "! pgrep -f [m]kfs.ext4");
     }
     stores.apply();
 
