@@ -45,7 +45,7 @@ mod tests {
     fn results_are_in_the_order_of_the_things_however_long_each_takes() {
         let things: Vec<u64> = (0..200).collect();
         let slow_first = |thing: &u64| {
-            let spins = if thing % 7 == 0 { 20_000 } else { 10 };
+            let spins = if thing.is_multiple_of(7) { 20_000 } else { 10 };
             (0..spins).fold(*thing, |sum, _| std::hint::black_box(sum));
             thing * 2
         };

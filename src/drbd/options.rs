@@ -5,9 +5,31 @@ use std::collections::BTreeMap;
 use super::tree::{Entry, Section, Statement};
 use super::word::{Word, WordError};
 
-/// The options of one section. An option without a value is a flag that is set, and has the value `yes`.
+/// One word of a value. `yes` and `no` without quotation marks set and clear a flag; in quotation marks they are text,
+/// which drbdadm tells apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value {
+    text: String,
+    flag: bool,
+}
+
+impl Value {
+    fn of(word: &Word) -> Self {
+        Self { text: word.text().to_owned(), flag: word.is("yes") || word.is("no") }
+    }
+
+    const fn text(text: String) -> Self {
+        Self { text, flag: false }
+    }
+
+    fn word(&self) -> Result<Word, WordError> {
+        if self.flag { Word::bare(&self.text) } else { Word::new(&self.text) }
+    }
+}
+
+/// The options of one section. An option without a value is a flag that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options(BTreeMap<String, Vec<String>>);
+pub struct Options(BTreeMap<String, Vec<Value>>);
 
 impl Options {
     /// No options.
@@ -19,27 +41,32 @@ impl Options {
     /// The value of an option; the words of one with several are put together with blanks.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(|values| values.join(" "))
+        self.0.get(name).map(|values| joined(values))
     }
 
     /// Whether a flag is set (`yes`) or cleared (`no`); `None` if neither is said.
     #[must_use]
     pub fn flag(&self, name: &str) -> Option<bool> {
-        match self.0.get(name)?.first()?.as_str() {
-            "yes" => Some(true),
-            "no" => Some(false),
-            _ => None,
+        match self.0.get(name)?.first()? {
+            Value { text, flag: true } => Some(text == "yes"),
+            Value { .. } => None,
         }
     }
 
-    /// Sets an option to one value.
+    /// Sets an option to one value. For flags there is [`Options::set_flag`].
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), vec![value.into()]);
+        self.0.insert(name.into(), vec![Value::text(value.into())]);
     }
 
-    /// Takes an option away; what it was.
-    pub fn remove(&mut self, name: &str) -> Option<Vec<String>> {
-        self.0.remove(name)
+    /// Sets or clears a flag.
+    pub fn set_flag(&mut self, name: impl Into<String>, set: bool) {
+        let text = if set { "yes" } else { "no" };
+        self.0.insert(name.into(), vec![Value { text: text.to_owned(), flag: true }]);
+    }
+
+    /// Takes an option away; what its value was.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).map(|values| joined(&values))
     }
 
     /// Whether there are none.
@@ -48,9 +75,9 @@ impl Options {
         self.0.is_empty()
     }
 
-    /// All options with the words of their values, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    /// All options with their values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|(name, values)| (name.as_str(), joined(values)))
     }
 
     /// These options, and those of `base` that are not among them.
@@ -67,10 +94,9 @@ impl Options {
         for entry in &section.body {
             match entry {
                 Entry::Statement(Statement { keyword, values }) => {
-                    let mut values: Vec<String> =
-                        values.iter().map(|value| value.text().to_owned()).collect();
+                    let mut values: Vec<Value> = values.iter().map(Value::of).collect();
                     if values.is_empty() {
-                        values.push("yes".to_owned());
+                        values.push(Value { text: "yes".to_owned(), flag: true });
                     }
                     self.0.insert(keyword.text().to_owned(), values);
                 }
@@ -81,23 +107,25 @@ impl Options {
         other
     }
 
-    /// The statements. `yes` and `no` are written bare, all else as values are.
+    /// The statements.
     pub(super) fn write(&self) -> Result<Vec<Entry>, WordError> {
-        let statement = |(name, values): (&String, &Vec<String>)| {
-            let value = |value: &String| match value.as_str() {
-                "yes" | "no" => Word::bare(value),
-                _ => Word::new(value),
-            };
-            let values = values.iter().map(value).collect::<Result<_, _>>()?;
+        let statement = |(name, values): (&String, &Vec<Value>)| {
+            let values = values.iter().map(Value::word).collect::<Result<_, _>>()?;
             Ok(Entry::Statement(Statement { keyword: Word::bare(name)?, values }))
         };
         self.0.iter().map(statement).collect()
     }
 }
 
+fn joined(values: &[Value]) -> String {
+    values.iter().map(|value| value.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Options {
     fn from_iter<T: IntoIterator<Item = (N, V)>>(options: T) -> Self {
-        Self(options.into_iter().map(|(name, value)| (name.into(), vec![value.into()])).collect())
+        Self(
+            options.into_iter().map(|(name, value)| (name.into(), vec![Value::text(value.into())])).collect(),
+        )
     }
 }
 

@@ -91,6 +91,16 @@ impl fmt::Display for Rendered<'_> {
 fn write_entries(f: &mut fmt::Formatter<'_>, entries: &[Entry], depth: usize) -> fmt::Result {
     let pad = depth * INDENT;
     for (index, entry) in entries.iter().enumerate() {
+        // At the top a section, with the comments before it, stands apart.
+        let before = index.checked_sub(1).map(|index| &entries[index]);
+        let apart = match (entry, before) {
+            (Entry::Comment(_), Some(Entry::Section(_))) => true,
+            (Entry::Section(_), Some(before)) => !matches!(before, Entry::Comment(_)),
+            _ => false,
+        };
+        if depth == 0 && apart {
+            writeln!(f)?;
+        }
         match entry {
             Entry::Comment(text) => writeln!(f, "{:pad$}#{text}", "")?,
             Entry::Statement(Statement { keyword, values }) => {
@@ -99,9 +109,6 @@ fn write_entries(f: &mut fmt::Formatter<'_>, entries: &[Entry], depth: usize) ->
                 writeln!(f, ";")?;
             }
             Entry::Section(section) => {
-                if depth == 0 && index > 0 && !matches!(entries[index - 1], Entry::Comment(_)) {
-                    writeln!(f)?;
-                }
                 write!(f, "{:pad$}{}{}", "", if section.skip { "skip " } else { "" }, section.keyword)?;
                 section.names.iter().try_for_each(|name| write!(f, " {name}"))?;
                 writeln!(f, " {{")?;

@@ -97,7 +97,10 @@ impl Word {
     pub fn new(text: impl Into<String>) -> Result<Self, WordError> {
         let text = text.into();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
-        let bare = !text.is_empty()
+        // Other words that begin with a digit may be addresses to drbdadm.
+        let begins =
+            text.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '/' | '_'));
+        let bare = (begins || is_number(&text))
             && text.len() <= MAX_BARE_BYTES
             && text.bytes().all(plain)
             && !KEYWORDS.contains(&text.as_str());
@@ -156,6 +159,12 @@ impl Word {
     pub fn is(&self, keyword: &str) -> bool {
         !self.quoted && self.text == keyword
     }
+}
+
+/// Whether drbdadm takes the text for a number, with or without a unit.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_suffix(['K', 'M', 'G', 's']).unwrap_or(text);
+    (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a character can stand in a bare word.

@@ -74,7 +74,6 @@ fn fill(lab: &TestLab, disks: &BTreeMap<(&str, &str), Disk>) {
     on("alpha", "ext4").run(&["mkfs.ext4", "-q", "-F", "-U", UUID]);
     let lvm = on("alpha", "lvm");
     lvm.run(&["pvcreate", "-q", "--devices", &lvm.device.to_string_lossy()]);
-    lab.say("LVM");
     on("alpha", "md").md_member();
     let key = lab.path("key");
     fs::write(&key, "secret").unwrap();
@@ -91,7 +90,6 @@ fn fill(lab: &TestLab, disks: &BTreeMap<(&str, &str), Disk>) {
         "--key-file",
     ];
     on("alpha", "luks").run(&[&luks[..], &[&key.to_string_lossy()]].concat());
-    lab.say("LUKS");
     on("alpha", "swap").run(&["mkswap", "-q"]);
     let mounted = on("beta", "mounted");
     mounted.run(&["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]);
@@ -113,7 +111,6 @@ fn fill(lab: &TestLab, disks: &BTreeMap<(&str, &str), Disk>) {
             database.join(" ")
         ),
     );
-    lab.say("rest");
     // As QEMU does: open for writing, without O_EXCL.
     let guest = on("beta", "guest").device.display().to_string();
     lab.on("beta", &format!("setsid sleep 3600 3<>{guest} >/dev/null 2>&1 </dev/null & sleep 0.2"));

@@ -63,33 +63,31 @@ fn hactl(verb: &str) -> Command {
     command
 }
 
-/// The inventory as text: what is wrong, how it comes about, what must be told besides file and line.
+/// The inventory as text: what is wrong, how it comes about, what must be told besides the file and the line.
 fn yaml(setting: &mut Setting) {
     for (what, from, to, says) in [
-        ("a tab", "    nodes:", "\tnodes:", ["indent with spaces", "nodes.yml:5:"]),
-        ("an open quote", "gamma: { address: ", "gamma: { address: \"", ["not YAML", "nodes.yml:"]),
-        ("a wrong indentation", "    barclamps:", "   barclamps:", ["not YAML", "nodes.yml:10:4"]),
-        ("a list for a text", "user: root", "user: [root]", ["`user` must be a text", "nodes.yml:9:"]),
-        ("a number for a list", "    nodes:", "    claims: 5\n    nodes:", ["`claims`", "nodes.yml:5:"]),
-        ("no address", "gamma: { address:", "gamma: { adress:", ["did you mean `address`", "nodes.yml:8:"]),
-        (
-            "an unknown key at the top",
-            "variables:",
-            "variable:",
-            ["did you mean `variables`", "nodes.yml:2:1"],
-        ),
-        ("an alias without anchor", "user: root", "user: *root", ["there is no anchor", "nodes.yml:9:"]),
-        ("a tag", "user: root", "user: !!binary root", ["the tag", "nodes.yml:9:"]),
-        (
-            "a variable that is not set",
-            "user: root",
-            "user: \"${nobody}\"",
-            ["no variable `nobody`", "nodes.yml:9:"],
-        ),
-        ("a second document", "    ssh:", "---\n    ssh:", ["a second document begins", "nodes.yml:9:1"]),
+        ("a tab", "    nodes:", "\tnodes:", "indent with spaces"),
+        ("an open quote", "user: root", "user: \"root", "not YAML"),
+        ("a wrong indentation", "    barclamps:", "   barclamps:", "not YAML"),
+        ("a list for a text", "user: root", "user: [root]", "`user` must be a text"),
+        ("a number for a list", "    nodes:", "    claims: 5\n    nodes:", "`claims`"),
+        ("no address", "gamma: { address:", "gamma: { adress:", "did you mean `address`"),
+        ("an unknown key at the top", "variables:", "variable:", "did you mean `variables`"),
+        ("an alias without anchor", "user: root", "user: *root", "there is no anchor"),
+        ("a tag", "user: root", "user: !!binary root", "the tag"),
+        ("a variable that is not set", "user: root", "user: \"${nobody}\"", "no variable `nobody`"),
+        ("a second document", "    ssh:", "---\n    ssh:", "a second document begins"),
     ] {
+        let right = setting.apply();
         let attempt = setting.apply().nodes(from, to);
-        setting.refused(&format!("YAML: {what}"), &attempt, USAGE, &says);
+        let differs = right.nodes.lines().zip(attempt.nodes.lines()).position(|(old, new)| old != new);
+        let line = differs.expect("a line is another") + 1;
+        setting.refused(
+            &format!("YAML: {what}"),
+            &attempt,
+            USAGE,
+            &[says, &format!("nodes.yml:{line}:"), "in the inventory"],
+        );
     }
     for (what, bytes, says) in [
         ("a file that is not UTF-8", &b"clusters:\n  \xff: {}\n"[..], "line 2 is not UTF-8"),

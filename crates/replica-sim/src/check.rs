@@ -142,8 +142,10 @@ impl World {
         }
         let mut holders = Vec::new();
         for other in DISKFUL {
-            let content = self.nodes[other].disk.visible.clone();
-            let has = self.follows(at, other) || (durable && !self.history.lacks(line, &content, &places));
+            // It may have been written there just before the connection broke.
+            let disk = &self.nodes[other].disk;
+            let content = if durable { &disk.stable } else { &disk.visible };
+            let has = self.follows(at, other) || !self.history.lacks(line, content, &places);
             if has {
                 holders.push(other);
             } else {
@@ -187,6 +189,11 @@ impl World {
         if let Event::VerifyDone(_, differing @ 1..) = event {
             self.fail(format!("verification at node {at} found {differing} blocks that differ"));
         }
+        if *event == Event::Disk(DiskState::UpToDate)
+            && let Some(from) = self.source_of(at)
+        {
+            self.history.in_sync(at, from, false);
+        }
         let Event::Replication(peer, ReplicationState::SyncTarget) = event else { return };
         let from = usize::from(peer.get());
         let policies = self.scenario.configs[0].after_split_brain;
@@ -196,7 +203,17 @@ impl World {
             self.fail(format!("{lost} answered writes of node {at} are thrown away for node {from}'s data"));
         }
         self.history.lossy[at] = self.history.lossy[from];
-        self.history.holds[at] = self.history.holds[from];
+        self.history.replaced_by(at, from);
+    }
+
+    /// From which node with a disk this one is being synchronised.
+    fn source_of(&self, at: usize) -> Option<usize> {
+        let replica = self.replica(at)?;
+        DISKFUL.into_iter().filter(|peer| *peer != at).find(|peer| {
+            replica
+                .peer_status(node(*peer))
+                .is_some_and(|status| status.replication == ReplicationState::SyncTarget)
+        })
     }
 
     /// Whether the two disks are in sync by their own account: then the books start afresh.

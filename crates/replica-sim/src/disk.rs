@@ -36,7 +36,8 @@ pub(crate) struct SimDisk {
     hot: Vec<u64>,
     /// What a read returns.
     pub(crate) visible: Vec<Block>,
-    stable: Vec<Block>,
+    /// What a crash would leave at least.
+    pub(crate) stable: Vec<Block>,
     cache: Vec<Unflushed>,
     sequence: u64,
     /// The superblock on stable storage.

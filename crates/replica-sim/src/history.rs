@@ -231,6 +231,16 @@ impl History {
         self.stale[at] = false;
     }
 
+    /// A node's data is being replaced by another's: from here on it is of that line, and what it alone had is gone,
+    /// as was allowed. Requests that were asked for in its old line are not judged any more.
+    pub(crate) fn replaced_by(&mut self, at: usize, from: usize) {
+        if self.holds[at] != self.holds[from] {
+            self.asked.retain(|_, asked| asked.at != at);
+        }
+        self.holds[at] = self.holds[from];
+        self.solo[at] = 0;
+    }
+
     /// Both nodes have the same now.
     pub(crate) fn in_sync(&mut self, a: usize, b: usize, same_content: bool) {
         if self.holds[a] != self.holds[b] {

@@ -109,7 +109,7 @@ impl Scenario {
             kind,
             configs,
             hot,
-            length: Duration::from_millis(1500 + rng.below(2500)),
+            length: Duration::from_millis(800 + rng.below(1500)),
             blank: rng.chance(20),
             disk_errors: rng.chance(30),
             slow_network: rng.chance(30),

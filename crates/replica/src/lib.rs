@@ -24,7 +24,12 @@
 //! - **Between the two reports of a handshake nothing changes that they speak of.**
 //!
 //! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries, Ahead/Behind,
-//! `on-io-error pass-on`, resizing. A node that is diskless by intent breaks ties and cannot become Primary.
+//! `on-io-error pass-on`, resizing.
+//!
+//! Known to be wrong: when a diskless Primary attaches its disk again, writes that its peer has not yet flushed fall out
+//! of the epochs, and a later flush does not wait for them (simulator seed 1708, in runs of full length).
+//!
+//! A node that is diskless by intent breaks ties and cannot become Primary.
 
 pub mod activity_log;
 pub mod bitmap;

@@ -87,7 +87,7 @@ mod tests {
         };
         let directory = PersonalFile { path: "root/.ssh".into(), content: None, mode: 0o700, ..key.clone() };
         let bytes = of_node(b"image".to_vec(), &lab, &lab.nodes[1], &[directory, key]);
-        assert!(bytes.starts_with(b"image\0\0\0070701"));
+        assert!(bytes.starts_with(b"image\x00\x00\x00070701"));
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("700 0:0 d 0 root/.ssh\n600 0:0 f 1 root/.ssh/authorized_keys\n"), "{text}");
         let mac = lab.name.mac(&lab.nodes[1].name, 2);
