@@ -188,6 +188,7 @@ impl Replica {
                 self.fail_promotion(PromotionError::Busy);
             }
             self.promised = Some((from, id));
+            self.stop_verifies();
         }
         self.send(from, Message::PromoteAnswer { id, refused });
     }
