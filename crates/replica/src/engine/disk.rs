@@ -377,7 +377,10 @@ impl Replica {
     }
 
     fn lose_disk(&mut self) {
-        self.exposed = self.disk.superblock.generations.current;
+        // With a disk that was not good the users saw the peer's data, and still do.
+        if self.role != Role::Primary || self.disk.state == DiskState::UpToDate {
+            self.expose(self.disk.superblock.generations.current);
+        }
         self.disk = LocalDisk::none(&self.config);
         self.event(Event::Disk(DiskState::Diskless));
         self.stop_all_syncs();

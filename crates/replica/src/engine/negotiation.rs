@@ -140,7 +140,9 @@ impl Replica {
                     self.set_disk_state(DiskState::Outdated);
                     self.persist(After::Nothing);
                 }
-                self.become_target(from);
+                if self.goes_on_with(from, &theirs) {
+                    self.become_target(from);
+                }
             }
             Decision::SplitBrain => self.split_brain(from, &mine, &theirs),
             Decision::Unrelated => {
@@ -178,15 +180,26 @@ impl Replica {
     }
 
     fn no_data(&mut self, from: NodeId, theirs: &Report) {
-        // A Primary without a disk goes on only with the data that it worked with.
-        let continues = theirs.generations.current.same(self.exposed)
-            || theirs.generations.slot(self.config.node).same(self.exposed);
-        if self.role == Role::Primary && !self.disk.is_attached() && theirs.disk.has_data() && !continues {
-            self.event(Event::CannotJoin(from));
-            self.drop_connection(from, ConnectionState::StandAlone);
+        if !self.disk.is_attached() && theirs.disk.has_data() && !self.goes_on_with(from, theirs) {
             return;
         }
         self.set_replication(from, ReplicationState::Established);
+    }
+
+    /// A Primary without good data of its own goes on only with the data that it worked with. False: the peer's is not,
+    /// and the connection was given up.
+    fn goes_on_with(&mut self, from: NodeId, theirs: &Report) -> bool {
+        if self.role != Role::Primary || self.disk.state == DiskState::UpToDate {
+            return true;
+        }
+        let current = theirs.generations.current;
+        if self.is_exposed(current) {
+            self.expose(current);
+            return true;
+        }
+        self.event(Event::CannotJoin(from));
+        self.drop_connection(from, ConnectionState::StandAlone);
+        false
     }
 
     fn found_in_sync(&mut self, from: NodeId) {

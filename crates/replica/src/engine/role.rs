@@ -274,12 +274,14 @@ impl Replica {
         if usable && !self.peers.values().any(Peer::has_good_data) {
             self.set_disk_state(DiskState::UpToDate);
         }
-        // A peer that was Primary when it was lost may come back with writes that nobody was promised. And data that
+        // A peer that was Primary when it was lost may come back with writes that nobody was promised; and one whose
+        // disk is not whole may be Primary over the data here, and must see that it went on without it. And data that
         // counts only by force is a generation of its own.
-        let lost_primary = |peer: &NodeId| self.peers.get(peer).is_some_and(|peer| peer.lost_as_primary);
         let strays = self.strays();
+        let parted = self.disk.state == DiskState::UpToDate
+            && self.peers.values().any(|peer| self.may_work_apart(peer));
         let own_generation = force && blank;
-        if own_generation || strays.iter().any(lost_primary) {
+        if own_generation || parted {
             self.rotate(&strays);
             self.change = Change::Recording;
         }
@@ -292,15 +294,22 @@ impl Replica {
         self.persist(After::Promoted);
     }
 
+    /// Whether a peer that does not follow may be Primary, or may have been, with data that is of our generation.
+    fn may_work_apart(&self, peer: &Peer) -> bool {
+        let owed = self.disk.superblock.generations.slot(peer.id).is_some();
+        !peer.diskless && !peer.follows() && (peer.lost_as_primary || owed)
+    }
+
     pub(super) fn promotion_recorded(&mut self) {
         let Some(promotion) = self.promotion.take() else { return };
         self.role = Role::Primary;
-        if !self.disk.is_attached() {
+        if self.disk.state != DiskState::UpToDate {
             // It works with a peer's data from the start, as if it had lost its own disk.
             let good = self.peers.values().find(|peer| peer.has_good_data());
-            self.exposed = good
-                .and_then(|peer| peer.known.as_ref())
-                .map_or(Generation::NONE, |known| known.generations.current);
+            let known = good.and_then(|peer| peer.known.as_ref());
+            self.expose(known.map_or(Generation::NONE, |known| known.generations.current));
+        }
+        if !self.disk.is_attached() {
             self.change = Change::AtPeer(None);
         }
         self.event(Event::Role(Role::Primary));
