@@ -30,6 +30,7 @@ pub(super) enum OpKind {
     VerifyOwn { peer: NodeId, session: u64, id: u64 },
     VerifyServe { peer: NodeId, session: u64, id: u64 },
     PromotionFlush,
+    PromiseFlush { peer: NodeId, session: u64, id: u64 },
     Superblock,
     BitmapPage { peer: NodeId, page: u32 },
     ResetLog,
@@ -238,6 +239,7 @@ impl Replica {
             OpKind::VerifyOwn { peer, session, id } => self.verify_read_done(peer, session, id, data),
             OpKind::VerifyServe { peer, session, id } => self.verify_serve_done(peer, session, id, data),
             OpKind::PromotionFlush => self.promotion_flushed(ok),
+            OpKind::PromiseFlush { peer, session, id } => self.promise_flushed(peer, session, id),
             _ => self.metadata_done(kind, ok),
         }
     }

@@ -121,7 +121,7 @@ impl Replica {
         };
         peer.role = theirs.role;
         peer.disk = theirs.disk;
-        peer.known = Some(theirs.clone());
+        peer.learn(&theirs);
         peer.lost_as_primary = false;
         let told = mine.clone();
         let (mine, theirs) = (mine.report(self.config.node), theirs.report(from));
@@ -282,7 +282,7 @@ impl Replica {
         }
         let lost_disk = peer.disk.has_data() && !report.disk.has_data();
         peer.role = report.role;
-        peer.known = Some(report.clone());
+        peer.learn(&report);
         if lost_disk {
             self.peer_lost_disk(from);
         }
@@ -339,16 +339,35 @@ impl Replica {
         }
     }
 
+    /// It was learned that others went on without the data here. Recorded, so that it is known after a crash too.
+    pub(super) fn mark_outdated(&mut self) {
+        if matches!(self.disk.state, DiskState::UpToDate | DiskState::Consistent) {
+            self.set_disk_state(DiskState::Outdated);
+            self.persist(After::Nothing);
+            self.report_state();
+        }
+    }
+
     /// A node that we cannot see went on from what we have: we are outdated.
     pub(super) fn witnessed(&mut self, node: NodeId, generations: &Generations) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.witnessed = Some(generations.clone());
+        }
+        self.believe_witness(node);
+    }
+
+    /// Draws the conclusion from what was said of a node. As long as it seems to be connected it speaks for itself; when
+    /// that turns out not to be so, what was said meanwhile counts.
+    pub(super) fn believe_witness(&mut self, node: NodeId) {
+        let Some(generations) = self.peers.get(&node).and_then(|peer| peer.witnessed.as_ref()) else {
+            return;
+        };
         let mine = self.disk.superblock.generations.current;
         let sees = self.peers.get(&node).is_some_and(|peer| peer.is_connected());
         let newer = generations.slot(self.config.node).same(mine) && !generations.current.same(mine);
         let may_be = self.role != Role::Primary && !sees;
-        if newer && may_be && matches!(self.disk.state, DiskState::UpToDate | DiskState::Consistent) {
-            self.set_disk_state(DiskState::Outdated);
-            self.persist(After::Nothing);
-            self.report_state();
+        if newer && may_be {
+            self.mark_outdated();
         }
     }
 }

@@ -189,8 +189,21 @@ impl Replica {
             }
             self.promised = Some((from, id));
             self.stop_verifies();
+            let peer = self.peers.get(&from).filter(|peer| peer.disk != DiskState::UpToDate);
+            if let Some(session) = peer.map(|peer| peer.session).filter(|_| self.disk.is_attached()) {
+                // It will work with the data here: as with its own, what its users see must not go with the power.
+                self.submit(OpKind::PromiseFlush { peer: from, session, id }, DiskOp::Flush);
+                return;
+            }
         }
         self.send(from, Message::PromoteAnswer { id, refused });
+    }
+
+    /// What a peer is to work with is on stable storage. When the flush failed, the disk is gone, and the peer was told.
+    pub(super) fn promise_flushed(&mut self, to: NodeId, session: u64, id: u64) {
+        if self.is_session(to, session) && self.promised == Some((to, id)) {
+            self.send(to, Message::PromoteAnswer { id, refused: None });
+        }
     }
 
     pub(super) fn promote_answer(&mut self, from: NodeId, id: u64, refused: Option<Refusal>) {
@@ -208,6 +221,9 @@ impl Replica {
                     Refusal::Handshake => "a handshake goes on",
                 };
                 self.fail_promotion(PromotionError::Refused { node: from, reason });
+                if refused == Some(Refusal::Outdated) {
+                    self.mark_outdated();
+                }
             }
         }
     }
