@@ -235,12 +235,9 @@ impl Replica {
     /// Marks what a lost peer had not confirmed. Whether there was anything.
     pub(super) fn mark_unstable(&mut self, peer: NodeId) -> bool {
         let followed = self.peers.get(&peer).is_some_and(|peer| !peer.diskless && peer.follows());
-        if !followed {
-            return false;
-        }
         let mut any = false;
         for epoch in &mut self.epochs.list {
-            if epoch.waiting.remove(&peer) || !epoch.closed {
+            if epoch.waiting.remove(&peer) || (followed && !epoch.closed) {
                 any |= !epoch.blocks.is_empty();
                 for blocks in &epoch.blocks {
                     if let Some(bitmap) = self.disk.bitmaps.get_mut(&peer) {

@@ -53,7 +53,7 @@ impl Replica {
     pub(super) fn renegotiate_all(&mut self) {
         for peer in self.peers.values_mut() {
             if peer.is_settled() {
-                peer.negotiation = Negotiation::Wanted;
+                peer.negotiation = Negotiation::Again;
             }
         }
     }
@@ -79,10 +79,14 @@ impl Replica {
         if !moment {
             return;
         }
-        // What was sent to a peer is answered first: its answers belong to what was agreed before.
+        // What was sent to a peer is answered first, and stable there: that belongs to what was agreed before.
+        if self.peers.values().any(|peer| peer.negotiation == Negotiation::Again && peer.follows()) {
+            self.flush_epochs(None);
+        }
         let wanted = |peer: &&super::peer::Peer| {
             let drained = peer.unacknowledged.is_empty() && !self.reads_from(peer.id);
-            peer.is_connected() && peer.negotiation == Negotiation::Wanted && drained
+            let due = matches!(peer.negotiation, Negotiation::Wanted | Negotiation::Again);
+            peer.is_connected() && due && drained
         };
         for id in self.peers.values().filter(wanted).map(|peer| peer.id).collect::<Vec<_>>() {
             self.stop_following(id);
@@ -108,7 +112,8 @@ impl Replica {
             Negotiation::Sent(_) => self.conclude(from, report),
             _ => {
                 peer.early_report = Some(report);
-                peer.negotiation = Negotiation::Wanted;
+                let settled = peer.is_settled();
+                peer.negotiation = if settled { Negotiation::Again } else { Negotiation::Wanted };
             }
         }
     }
@@ -162,7 +167,7 @@ impl Replica {
         let now_here = self.own_report(from);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_settled()) else { return };
         if now_here.disk.has_data() != told.disk.has_data() {
-            peer.negotiation = Negotiation::Wanted;
+            peer.negotiation = Negotiation::Again;
             return;
         }
         peer.fenced = false;
@@ -277,7 +282,7 @@ impl Replica {
     /// A peer's state changed outside a negotiation.
     pub(super) fn peer_state(&mut self, from: NodeId, report: Box<PeerReport>) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        if peer.negotiation != Negotiation::Over {
+        if !peer.is_settled() {
             return;
         }
         let lost_disk = peer.disk.has_data() && !report.disk.has_data();

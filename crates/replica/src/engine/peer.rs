@@ -23,6 +23,8 @@ pub(super) enum Negotiation {
     Sent(Box<PeerReport>),
     /// Both decided.
     Over,
+    /// Both decided, and are to begin anew once all that was sent to it is stable there: until then it follows.
+    Again,
 }
 
 /// One peer.
@@ -123,7 +125,7 @@ impl Peer {
 
     /// Connected, and both know what to make of one another.
     pub(super) fn is_settled(&self) -> bool {
-        self.is_connected() && self.negotiation == Negotiation::Over
+        self.is_connected() && matches!(self.negotiation, Negotiation::Over | Negotiation::Again)
     }
 
     /// Whether every write goes to it.

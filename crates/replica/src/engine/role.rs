@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::core::Replica;
 use super::disk::{After, OpKind};
 use super::generation_change::Change;
-use super::peer::Peer;
+use super::peer::{Negotiation, Peer};
 use crate::generation::Generation;
 use crate::ids::{NodeId, RequestId};
 use crate::io::{AdminError, ClientError, DiskOp, Event, Output};
@@ -67,7 +67,8 @@ impl Replica {
             node: peer.id,
             diskful: !peer.diskless,
             connected: peer.is_connected(),
-            in_handshake: peer.is_connected() && (!peer.is_settled() || changing(peer.replication)),
+            in_handshake: peer.is_connected()
+                && (peer.negotiation != Negotiation::Over || changing(peer.replication)),
             role: peer.role,
             disk: peer.disk,
             outdated: self.is_out_of_the_way(peer.id),
