@@ -323,6 +323,10 @@ impl Replica {
         self.disk = disk;
         self.persist(After::Nothing);
         self.event(Event::Disk(self.disk.state));
+        // While the disk was away, a peer may have gone on without it, and be gone itself by now.
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.believe_witness(peer);
+        }
         self.renegotiate_all();
         Ok(())
     }

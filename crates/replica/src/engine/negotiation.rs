@@ -361,16 +361,16 @@ impl Replica {
         self.believe_witness(node);
     }
 
-    /// Draws the conclusion from what was said of a node. As long as it seems to be connected it speaks for itself; when
-    /// that turns out not to be so, what was said meanwhile counts.
+    /// Draws the conclusion from what a node said last, and what was said of it. As long as it seems to be connected it
+    /// speaks for itself; when that turns out not to be so, what is known of it counts.
     pub(super) fn believe_witness(&mut self, node: NodeId) {
-        let Some(generations) = self.peers.get(&node).and_then(|peer| peer.witnessed.as_ref()) else {
-            return;
-        };
+        let Some(peer) = self.peers.get(&node) else { return };
         let mine = self.disk.superblock.generations.current;
-        let sees = self.peers.get(&node).is_some_and(|peer| peer.is_connected());
-        let newer = generations.slot(self.config.node).same(mine) && !generations.current.same(mine);
-        let may_be = self.role != Role::Primary && !sees;
+        let went_on =
+            |theirs: &Generations| theirs.slot(self.config.node).same(mine) && !theirs.current.same(mine);
+        let said = peer.known.as_ref().map(|known| &known.generations);
+        let newer = said.into_iter().chain(peer.witnessed.as_ref()).any(went_on);
+        let may_be = self.role != Role::Primary && !peer.is_connected();
         if newer && may_be {
             self.mark_outdated();
         }
