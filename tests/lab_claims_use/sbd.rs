@@ -19,7 +19,7 @@ pub(crate) fn on_a_shared_disk(stores: &mut Stores) {
     for node in NODES {
         let edit = format!(
             "m=$(lsblk --nodeps --noheadings --output MAJ:MIN $d | tr -d ' '); \
-             sed -i 's/^E:ID_WWN=.*/E:ID_WWN={WWN}/' /run/udev/data/b$m"
+             sed -i 's/^E:\\(ID_WWN[A-Z_]*\\)=.*/E:\\1={WWN}/' /run/udev/data/b$m"
         );
         stores.on_disk(node, "extra", &edit);
     }
