@@ -168,7 +168,7 @@ impl World {
         self.history.holds[at] = self.history.holds[from];
         if !strict && (other_owner || self.history.stale[from]) {
             self.say(|| format!("node {at} begins a line of history of its own"));
-            self.history.fork(at, &content);
+            self.history.fork(at, from, &content);
             return;
         }
         if self.history.stale[from] {
@@ -201,6 +201,12 @@ impl World {
         if self.history.solo[at] > 0 && !allowed {
             let lost = self.history.solo[at];
             self.fail(format!("{lost} answered writes of node {at} are thrown away for node {from}'s data"));
+        }
+        let users = self.history.owner[at] && self.replica(at).is_some_and(|own| own.role() == Role::Primary);
+        if users && self.history.holds[at] != self.history.holds[from] {
+            self.fail(format!(
+                "node {from}'s line of history replaces the data under the users of node {at}"
+            ));
         }
         self.history.lossy[at] = self.history.lossy[from];
         self.history.replaced_by(at, from);

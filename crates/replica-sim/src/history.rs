@@ -23,7 +23,7 @@ struct Asked {
 
 #[derive(Debug)]
 enum What {
-    Write { places: Vec<Place>, fua: bool },
+    Write { places: Vec<Place>, fua: bool, before_crash: bool },
     Read { floors: Vec<(usize, usize, usize, usize)> },
     Flush { places: Vec<Place> },
 }
@@ -115,7 +115,7 @@ impl History {
                         model.write(index, sector, value)
                     })
                     .collect();
-                What::Write { places, fua: *fua }
+                What::Write { places, fua: *fua, before_crash: false }
             }
             ClientRequest::Read { offset, len } => What::Read {
                 floors: sectors(*offset, *len, hot)
@@ -162,7 +162,11 @@ impl History {
                 Err(format!("two writers: node {} answered a write after it was replaced", asked.at))
             }
             What::Flush { .. } if !current => Ok(Answered::Nothing),
-            What::Write { places, fua } => {
+            What::Write { fua: false, before_crash: true, .. } => {
+                self.total += 1;
+                Ok(Answered::Nothing)
+            }
+            What::Write { places, fua, .. } => {
                 self.total += 1;
                 model.answered(&places);
                 if fua {
@@ -186,10 +190,17 @@ impl History {
             .any(|(index, sector, place)| !model.may_read(*index, *sector, *place, content[*index][*sector]))
     }
 
-    /// The disk that a Primary elsewhere works with lost its power: reads under way may see either side of it.
+    /// The disk that a Primary elsewhere works with lost its power: reads under way may see either side of it. And
+    /// writes under way may have been in its cache and acknowledged before: they are answered on that word, as the
+    /// Primary cannot know yet, but like all that was not flushed they are no promise any more.
     pub(crate) fn good_disk_crashed(&mut self, owner: usize) {
         let line = self.holds[owner];
         self.lines[line].only_flushed();
+        for asked in self.asked.values_mut().filter(|asked| asked.at == owner) {
+            if let What::Write { before_crash, .. } = &mut asked.what {
+                *before_crash = true;
+            }
+        }
         self.asked.retain(|_, asked| asked.at != owner || !matches!(asked.what, What::Read { .. }));
     }
 
@@ -221,14 +232,17 @@ impl History {
         }
     }
 
-    /// A node begins a line of its own.
-    pub(crate) fn fork(&mut self, at: usize, content: &[Block]) {
+    /// A node begins a line of its own, with the data on `from`'s disk, which is another's when its own is not good.
+    /// Then that disk carries the new line: it is the only one that does.
+    pub(crate) fn fork(&mut self, at: usize, from: usize, content: &[Block]) {
         self.lines.push(Model::fork(content));
         self.versions.push(0);
-        self.holds[at] = self.lines.len() - 1;
         self.owner[at] = true;
-        self.lossy[at] = false;
-        self.stale[at] = false;
+        for node in [at, from] {
+            self.holds[node] = self.lines.len() - 1;
+            self.lossy[node] = false;
+            self.stale[node] = false;
+        }
     }
 
     /// A node's data is being replaced by another's: from here on it is of that line, and what it alone had is gone,

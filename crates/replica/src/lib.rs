@@ -26,8 +26,12 @@
 //! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries, Ahead/Behind,
 //! `on-io-error pass-on`, resizing.
 //!
-//! Known to be wrong: when a diskless Primary attaches its disk again, writes that its peer has not yet flushed fall out
-//! of the epochs, and a later flush does not wait for them (simulator seed 1708, in runs of full length).
+//! Known to be wrong: with quorum, a Primary that begins a generation and loses the tiebreaker before that one takes note
+//! answers nothing in it, yet when the other node goes on with the tiebreaker the two call it split brain, and the admin
+//! has to say whose data counts (simulator seed 2934). And what a node without its disk learns of its peer is not
+//! recorded anywhere: when both lose their power then, and it comes back alone with its old disk, only fencing or a
+//! tiebreaker that stayed up keeps it from being promoted. And when a Primary works over a peer's disk only, and that peer
+//! loses its power and comes back, unflushed writes that were answered may be gone without the next flush failing for it.
 //!
 //! A node that is diskless by intent breaks ties and cannot become Primary.
 

@@ -80,7 +80,8 @@ impl Replica {
     }
 
     fn admit_flush(&mut self, id: RequestId) -> bool {
-        if self.is_suspended() || self.is_negotiating() {
+        // Not before the disks that it has to reach are known.
+        if self.is_suspended() || self.is_about_to_negotiate() || self.becomes_target() {
             return false;
         }
         self.flush_epochs(Some(id));

@@ -45,8 +45,10 @@ pub struct Replica {
     next_op: u64,
     pub(super) role: Role,
     pub(super) disk: LocalDisk,
-    /// The generation of the data a diskless Primary works with.
+    /// The generation of the data that a Primary without good data of its own works with.
     pub(super) exposed: Generation,
+    /// The generation that such a Primary told the peer to begin last; whether it did is known once it says so.
+    pub(super) proposed: Generation,
     pub(super) peers: BTreeMap<NodeId, Peer>,
     pub(super) ops: BTreeMap<OpId, OpKind>,
     pub(super) locks: RangeLocks<LockOwner>,
@@ -93,6 +95,7 @@ impl Replica {
             next_op: 0,
             role: Role::Secondary,
             exposed: Generation::NONE,
+            proposed: Generation::NONE,
             peers,
             ops: BTreeMap::new(),
             locks: RangeLocks::new(),

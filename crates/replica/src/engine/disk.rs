@@ -30,6 +30,7 @@ pub(super) enum OpKind {
     VerifyOwn { peer: NodeId, session: u64, id: u64 },
     VerifyServe { peer: NodeId, session: u64, id: u64 },
     PromotionFlush,
+    PromiseFlush { peer: NodeId, session: u64, id: u64 },
     Superblock,
     BitmapPage { peer: NodeId, page: u32 },
     ResetLog,
@@ -238,6 +239,7 @@ impl Replica {
             OpKind::VerifyOwn { peer, session, id } => self.verify_read_done(peer, session, id, data),
             OpKind::VerifyServe { peer, session, id } => self.verify_serve_done(peer, session, id, data),
             OpKind::PromotionFlush => self.promotion_flushed(ok),
+            OpKind::PromiseFlush { peer, session, id } => self.promise_flushed(peer, session, id),
             _ => self.metadata_done(kind, ok),
         }
     }
@@ -321,6 +323,10 @@ impl Replica {
         self.disk = disk;
         self.persist(After::Nothing);
         self.event(Event::Disk(self.disk.state));
+        // While the disk was away, a peer may have gone on without it, and be gone itself by now.
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.believe_witness(peer);
+        }
         self.renegotiate_all();
         Ok(())
     }
@@ -377,7 +383,10 @@ impl Replica {
     }
 
     fn lose_disk(&mut self) {
-        self.exposed = self.disk.superblock.generations.current;
+        // With a disk that was not good the users saw the peer's data, and still do.
+        if self.role != Role::Primary || self.disk.state == DiskState::UpToDate {
+            self.expose(self.disk.superblock.generations.current);
+        }
         self.disk = LocalDisk::none(&self.config);
         self.event(Event::Disk(DiskState::Diskless));
         self.stop_all_syncs();

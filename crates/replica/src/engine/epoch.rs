@@ -96,6 +96,18 @@ impl Epochs {
         }
     }
 
+    /// Has a flush wait for everything. When nothing is under way it still asks the disks: what was written over a
+    /// peer that was lost meanwhile is in no epoch any more, and may be in that peer's cache only.
+    fn wait_for_all(&mut self, client: RequestId) {
+        if self.list.is_empty() {
+            self.list.push_back(Epoch::new(self.next));
+            self.next += 1;
+        }
+        if let Some(epoch) = self.list.back_mut() {
+            epoch.waiters.push(client);
+        }
+    }
+
     pub(super) fn take_waiters(&mut self) -> Vec<RequestId> {
         self.list.iter_mut().flat_map(|epoch| std::mem::take(&mut epoch.waiters)).collect()
     }
@@ -116,10 +128,7 @@ impl Replica {
     /// Closes the open epoch, and has the client answered once all there is is stable.
     pub(super) fn flush_epochs(&mut self, client: Option<RequestId>) {
         if let Some(client) = client {
-            match self.epochs.list.back_mut() {
-                Some(epoch) => epoch.waiters.push(client),
-                None => self.outputs.push_back(Output::Reply { id: client, result: Ok(None) }),
-            }
+            self.epochs.wait_for_all(client);
         }
         let Some(epoch) = self.epochs.list.back_mut().filter(|epoch| !epoch.closed) else { return };
         if epoch.blocks.is_empty() && epoch.waiters.is_empty() {
@@ -226,12 +235,9 @@ impl Replica {
     /// Marks what a lost peer had not confirmed. Whether there was anything.
     pub(super) fn mark_unstable(&mut self, peer: NodeId) -> bool {
         let followed = self.peers.get(&peer).is_some_and(|peer| !peer.diskless && peer.follows());
-        if !followed {
-            return false;
-        }
         let mut any = false;
         for epoch in &mut self.epochs.list {
-            if epoch.waiting.remove(&peer) || !epoch.closed {
+            if epoch.waiting.remove(&peer) || (followed && !epoch.closed) {
                 any |= !epoch.blocks.is_empty();
                 for blocks in &epoch.blocks {
                     if let Some(bitmap) = self.disk.bitmaps.get_mut(&peer) {

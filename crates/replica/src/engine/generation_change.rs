@@ -85,7 +85,7 @@ impl Replica {
                 }
             }
             Change::AtPeer(Some((peer, wanted))) if *peer == from && wanted.same(current) => {
-                self.exposed = current;
+                self.expose(current);
                 self.change = Change::Idle;
                 self.event(Event::Generation(current));
             }
@@ -147,6 +147,20 @@ impl Replica {
         }
     }
 
+    /// Whether a peer's data is what a Primary without good data of its own has worked with: the generation is the same,
+    /// or the one that the peer was told to begin before the connection broke. That the peer went on from there by
+    /// itself is not enough: its own clients wrote since, and ours must not see that under their feet.
+    pub(super) fn is_exposed(&self, current: Generation) -> bool {
+        let is = |generation: Generation| generation.is_some() && generation.same(current);
+        is(self.exposed) || is(self.proposed)
+    }
+
+    /// The data that the users of this Primary see from now on.
+    pub(super) fn expose(&mut self, current: Generation) {
+        self.exposed = current;
+        self.proposed = Generation::NONE;
+    }
+
     /// Tells the peer with the data to begin one, once there is one.
     pub(super) fn continue_change(&mut self) {
         if self.change_is_due && (self.role != Role::Primary || self.may_answer()) {
@@ -156,15 +170,13 @@ impl Replica {
             return;
         }
         let holds = |peer: &&super::peer::Peer| {
-            // Either what we worked with, or what we told it to begin before the connection broke.
-            let same = peer.known.as_ref().is_some_and(|known| {
-                let theirs = &known.generations;
-                theirs.current.same(self.exposed) || theirs.slot(self.config.node).same(self.exposed)
-            });
+            let known = peer.known.as_ref().map(|known| known.generations.current);
+            let same = known.is_some_and(|current| self.is_exposed(current));
             peer.has_good_data() && same
         };
         let Some(peer) = self.peers.values().find(holds).map(|peer| peer.id) else { return };
         let new = Generation::from_entropy(self.random());
+        self.proposed = new;
         self.change = Change::AtPeer(Some((peer, new)));
         self.send(peer, Message::BeginGeneration { current: new });
     }

@@ -53,7 +53,7 @@ impl Replica {
     pub(super) fn renegotiate_all(&mut self) {
         for peer in self.peers.values_mut() {
             if peer.is_settled() {
-                peer.negotiation = Negotiation::Wanted;
+                peer.negotiation = Negotiation::Again;
             }
         }
     }
@@ -79,10 +79,14 @@ impl Replica {
         if !moment {
             return;
         }
-        // What was sent to a peer is answered first: its answers belong to what was agreed before.
+        // What was sent to a peer is answered first, and stable there: that belongs to what was agreed before.
+        if self.peers.values().any(|peer| peer.negotiation == Negotiation::Again && peer.follows()) {
+            self.flush_epochs(None);
+        }
         let wanted = |peer: &&super::peer::Peer| {
             let drained = peer.unacknowledged.is_empty() && !self.reads_from(peer.id);
-            peer.is_connected() && peer.negotiation == Negotiation::Wanted && drained
+            let due = matches!(peer.negotiation, Negotiation::Wanted | Negotiation::Again);
+            peer.is_connected() && due && drained
         };
         for id in self.peers.values().filter(wanted).map(|peer| peer.id).collect::<Vec<_>>() {
             self.stop_following(id);
@@ -108,7 +112,8 @@ impl Replica {
             Negotiation::Sent(_) => self.conclude(from, report),
             _ => {
                 peer.early_report = Some(report);
-                peer.negotiation = Negotiation::Wanted;
+                let settled = peer.is_settled();
+                peer.negotiation = if settled { Negotiation::Again } else { Negotiation::Wanted };
             }
         }
     }
@@ -121,7 +126,7 @@ impl Replica {
         };
         peer.role = theirs.role;
         peer.disk = theirs.disk;
-        peer.known = Some(theirs.clone());
+        peer.learn(&theirs);
         peer.lost_as_primary = false;
         let told = mine.clone();
         let (mine, theirs) = (mine.report(self.config.node), theirs.report(from));
@@ -140,7 +145,9 @@ impl Replica {
                     self.set_disk_state(DiskState::Outdated);
                     self.persist(After::Nothing);
                 }
-                self.become_target(from);
+                if self.goes_on_with(from, &theirs) {
+                    self.become_target(from);
+                }
             }
             Decision::SplitBrain => self.split_brain(from, &mine, &theirs),
             Decision::Unrelated => {
@@ -160,7 +167,7 @@ impl Replica {
         let now_here = self.own_report(from);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_settled()) else { return };
         if now_here.disk.has_data() != told.disk.has_data() {
-            peer.negotiation = Negotiation::Wanted;
+            peer.negotiation = Negotiation::Again;
             return;
         }
         peer.fenced = false;
@@ -178,15 +185,26 @@ impl Replica {
     }
 
     fn no_data(&mut self, from: NodeId, theirs: &Report) {
-        // A Primary without a disk goes on only with the data that it worked with.
-        let continues = theirs.generations.current.same(self.exposed)
-            || theirs.generations.slot(self.config.node).same(self.exposed);
-        if self.role == Role::Primary && !self.disk.is_attached() && theirs.disk.has_data() && !continues {
-            self.event(Event::CannotJoin(from));
-            self.drop_connection(from, ConnectionState::StandAlone);
+        if !self.disk.is_attached() && theirs.disk.has_data() && !self.goes_on_with(from, theirs) {
             return;
         }
         self.set_replication(from, ReplicationState::Established);
+    }
+
+    /// A Primary without good data of its own goes on only with the data that it worked with. False: the peer's is not,
+    /// and the connection was given up.
+    fn goes_on_with(&mut self, from: NodeId, theirs: &Report) -> bool {
+        if self.role != Role::Primary || self.disk.state == DiskState::UpToDate {
+            return true;
+        }
+        let current = theirs.generations.current;
+        if self.is_exposed(current) {
+            self.expose(current);
+            return true;
+        }
+        self.event(Event::CannotJoin(from));
+        self.drop_connection(from, ConnectionState::StandAlone);
+        false
     }
 
     fn found_in_sync(&mut self, from: NodeId) {
@@ -264,12 +282,12 @@ impl Replica {
     /// A peer's state changed outside a negotiation.
     pub(super) fn peer_state(&mut self, from: NodeId, report: Box<PeerReport>) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        if peer.negotiation != Negotiation::Over {
+        if !peer.is_settled() {
             return;
         }
         let lost_disk = peer.disk.has_data() && !report.disk.has_data();
         peer.role = report.role;
-        peer.known = Some(report.clone());
+        peer.learn(&report);
         if lost_disk {
             self.peer_lost_disk(from);
         }
@@ -326,16 +344,35 @@ impl Replica {
         }
     }
 
-    /// A node that we cannot see went on from what we have: we are outdated.
-    pub(super) fn witnessed(&mut self, node: NodeId, generations: &Generations) {
-        let mine = self.disk.superblock.generations.current;
-        let sees = self.peers.get(&node).is_some_and(|peer| peer.is_connected());
-        let newer = generations.slot(self.config.node).same(mine) && !generations.current.same(mine);
-        let may_be = self.role != Role::Primary && !sees;
-        if newer && may_be && matches!(self.disk.state, DiskState::UpToDate | DiskState::Consistent) {
+    /// It was learned that others went on without the data here. Recorded, so that it is known after a crash too.
+    pub(super) fn mark_outdated(&mut self) {
+        if matches!(self.disk.state, DiskState::UpToDate | DiskState::Consistent) {
             self.set_disk_state(DiskState::Outdated);
             self.persist(After::Nothing);
             self.report_state();
+        }
+    }
+
+    /// A node that we cannot see went on from what we have: we are outdated.
+    pub(super) fn witnessed(&mut self, node: NodeId, generations: &Generations) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.witnessed = Some(generations.clone());
+        }
+        self.believe_witness(node);
+    }
+
+    /// Draws the conclusion from what a node said last, and what was said of it. As long as it seems to be connected it
+    /// speaks for itself; when that turns out not to be so, what is known of it counts.
+    pub(super) fn believe_witness(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get(&node) else { return };
+        let mine = self.disk.superblock.generations.current;
+        let went_on =
+            |theirs: &Generations| theirs.slot(self.config.node).same(mine) && !theirs.current.same(mine);
+        let said = peer.known.as_ref().map(|known| &known.generations);
+        let newer = said.into_iter().chain(peer.witnessed.as_ref()).any(went_on);
+        let may_be = self.role != Role::Primary && !peer.is_connected();
+        if newer && may_be {
+            self.mark_outdated();
         }
     }
 }

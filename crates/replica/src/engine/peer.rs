@@ -6,7 +6,7 @@ use super::secondary::Incoming;
 use super::sync::SyncTarget;
 use super::sync_source::Serve;
 use super::verify::Verify;
-use crate::generation::Generation;
+use crate::generation::{Generation, Generations};
 use crate::ids::{BlockRange, NodeId};
 use crate::state::{ConnectionState, DiskState, ReplicationState, Role};
 use crate::time::Time;
@@ -23,6 +23,8 @@ pub(super) enum Negotiation {
     Sent(Box<PeerReport>),
     /// Both decided.
     Over,
+    /// Both decided, and are to begin anew once all that was sent to it is stable there: until then it follows.
+    Again,
 }
 
 /// One peer.
@@ -41,6 +43,8 @@ pub(super) struct Peer {
     pub(super) disk: DiskState,
     /// What it said last, kept after it is gone: a tiebreaker judges by it.
     pub(super) known: Option<Box<PeerReport>>,
+    /// What a diskless node said of it last.
+    pub(super) witnessed: Option<Generations>,
     /// It was Primary when the connection was lost.
     pub(super) lost_as_primary: bool,
     /// Its power was cut for us. Not recorded: once we were down ourselves, it may have come back without us.
@@ -86,6 +90,7 @@ impl Peer {
             role: Role::Unknown,
             disk: DiskState::DUnknown,
             known: None,
+            witnessed: None,
             lost_as_primary: false,
             fenced: false,
             discard_my_data: false,
@@ -103,13 +108,24 @@ impl Peer {
         }
     }
 
+    /// Takes note of what it says. A node that goes on without its disk says nothing of the generations on it: that
+    /// others lack what it answered is not forgotten because of that.
+    pub(super) fn learn(&mut self, report: &PeerReport) {
+        let before = self.known.take().filter(|_| !report.disk.has_data());
+        let mut known = report.clone();
+        if let Some(before) = before.filter(|before| before.generations.current.is_some()) {
+            known.generations = before.generations;
+        }
+        self.known = Some(Box::new(known));
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.connection == ConnectionState::Connected
     }
 
     /// Connected, and both know what to make of one another.
     pub(super) fn is_settled(&self) -> bool {
-        self.is_connected() && self.negotiation == Negotiation::Over
+        self.is_connected() && matches!(self.negotiation, Negotiation::Over | Negotiation::Again)
     }
 
     /// Whether every write goes to it.

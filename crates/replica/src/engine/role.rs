@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::core::Replica;
 use super::disk::{After, OpKind};
 use super::generation_change::Change;
-use super::peer::Peer;
+use super::peer::{Negotiation, Peer};
 use crate::generation::Generation;
 use crate::ids::{NodeId, RequestId};
 use crate::io::{AdminError, ClientError, DiskOp, Event, Output};
@@ -67,7 +67,8 @@ impl Replica {
             node: peer.id,
             diskful: !peer.diskless,
             connected: peer.is_connected(),
-            in_handshake: peer.is_connected() && (!peer.is_settled() || changing(peer.replication)),
+            in_handshake: peer.is_connected()
+                && (peer.negotiation != Negotiation::Over || changing(peer.replication)),
             role: peer.role,
             disk: peer.disk,
             outdated: self.is_out_of_the_way(peer.id),
@@ -188,8 +189,22 @@ impl Replica {
                 self.fail_promotion(PromotionError::Busy);
             }
             self.promised = Some((from, id));
+            self.stop_verifies();
+            let peer = self.peers.get(&from).filter(|peer| peer.disk != DiskState::UpToDate);
+            if let Some(session) = peer.map(|peer| peer.session).filter(|_| self.disk.is_attached()) {
+                // It will work with the data here: as with its own, what its users see must not go with the power.
+                self.submit(OpKind::PromiseFlush { peer: from, session, id }, DiskOp::Flush);
+                return;
+            }
         }
         self.send(from, Message::PromoteAnswer { id, refused });
+    }
+
+    /// What a peer is to work with is on stable storage. When the flush failed, the disk is gone, and the peer was told.
+    pub(super) fn promise_flushed(&mut self, to: NodeId, session: u64, id: u64) {
+        if self.is_session(to, session) && self.promised == Some((to, id)) {
+            self.send(to, Message::PromoteAnswer { id, refused: None });
+        }
     }
 
     pub(super) fn promote_answer(&mut self, from: NodeId, id: u64, refused: Option<Refusal>) {
@@ -207,6 +222,9 @@ impl Replica {
                     Refusal::Handshake => "a handshake goes on",
                 };
                 self.fail_promotion(PromotionError::Refused { node: from, reason });
+                if refused == Some(Refusal::Outdated) {
+                    self.mark_outdated();
+                }
             }
         }
     }
@@ -273,12 +291,14 @@ impl Replica {
         if usable && !self.peers.values().any(Peer::has_good_data) {
             self.set_disk_state(DiskState::UpToDate);
         }
-        // A peer that was Primary when it was lost may come back with writes that nobody was promised. And data that
+        // A peer that was Primary when it was lost may come back with writes that nobody was promised; and one whose
+        // disk is not whole may be Primary over the data here, and must see that it went on without it. And data that
         // counts only by force is a generation of its own.
-        let lost_primary = |peer: &NodeId| self.peers.get(peer).is_some_and(|peer| peer.lost_as_primary);
         let strays = self.strays();
+        let parted = self.disk.state == DiskState::UpToDate
+            && self.peers.values().any(|peer| self.may_work_apart(peer));
         let own_generation = force && blank;
-        if own_generation || strays.iter().any(lost_primary) {
+        if own_generation || parted {
             self.rotate(&strays);
             self.change = Change::Recording;
         }
@@ -291,15 +311,22 @@ impl Replica {
         self.persist(After::Promoted);
     }
 
+    /// Whether a peer that does not follow may be Primary, or may have been, with data that is of our generation.
+    fn may_work_apart(&self, peer: &Peer) -> bool {
+        let owed = self.disk.superblock.generations.slot(peer.id).is_some();
+        !peer.diskless && !peer.follows() && (peer.lost_as_primary || owed)
+    }
+
     pub(super) fn promotion_recorded(&mut self) {
         let Some(promotion) = self.promotion.take() else { return };
         self.role = Role::Primary;
-        if !self.disk.is_attached() {
+        if self.disk.state != DiskState::UpToDate {
             // It works with a peer's data from the start, as if it had lost its own disk.
             let good = self.peers.values().find(|peer| peer.has_good_data());
-            self.exposed = good
-                .and_then(|peer| peer.known.as_ref())
-                .map_or(Generation::NONE, |known| known.generations.current);
+            let known = good.and_then(|peer| peer.known.as_ref());
+            self.expose(known.map_or(Generation::NONE, |known| known.generations.current));
+        }
+        if !self.disk.is_attached() {
             self.change = Change::AtPeer(None);
         }
         self.event(Event::Role(Role::Primary));

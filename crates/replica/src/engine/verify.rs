@@ -1,7 +1,8 @@
 //! Online verification: the checksum of every block here against the peer's; what differs is marked on both sides.
 //!
 //! Each block is locked here while it is compared, and the request follows all writes on the same channel, so that the
-//! comparison is of the same moment on both sides. What differs is not copied: a reconnection does that.
+//! comparison is of the same moment on both sides. That holds as long as the other side is not Primary: a peer's
+//! promotion ends the verification. What differs is not copied: a reconnection does that.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,9 @@ pub(super) struct Verify {
 
 impl Replica {
     pub(super) fn start_verify(&mut self, with: NodeId) -> Result<(), AdminError> {
+        if self.promised.is_some() {
+            return Err(AdminError::Busy);
+        }
         let own = self.disk.state == DiskState::UpToDate;
         let Some(peer) = self.peers.get_mut(&with) else { return Err(AdminError::NoPeer(with)) };
         let ready = peer.has_good_data() && peer.replication == ReplicationState::Established;
@@ -47,6 +51,37 @@ impl Replica {
         peer.verify = Some(Verify::default());
         self.set_replication(with, ReplicationState::VerifyS);
         Ok(())
+    }
+
+    /// Ends verifications where they are: a peer is about to become Primary, and from then on a block may change there
+    /// between the look here and the look there. What was found is kept; that it is not over is seen by there being no
+    /// [`Event::VerifyDone`].
+    pub(super) fn stop_verifies(&mut self) {
+        for with in self.peers.keys().copied().collect::<Vec<_>>() {
+            let Some(peer) = self.peers.get_mut(&with) else { continue };
+            if peer.verify.take().is_none() {
+                continue;
+            }
+            let session = peer.session;
+            let reads = |owner: LockOwner| {
+                self.ops.values().any(|kind| match *kind {
+                    OpKind::VerifyOwn { peer, session, id } => LockOwner::Verify(peer, session, id) == owner,
+                    _ => false,
+                })
+            };
+            let of_it = |owner: &LockOwner| matches!(*owner, LockOwner::Verify(peer, s, _) if peer == with && s == session);
+            let idle: Vec<LockOwner> = self
+                .locks
+                .waiting()
+                .chain(self.locks.holders())
+                .filter(|owner| of_it(owner) && !reads(*owner))
+                .collect();
+            for owner in idle {
+                self.release_lock(owner);
+            }
+            self.set_replication(with, ReplicationState::Established);
+            self.save_bitmaps();
+        }
     }
 
     pub(super) fn pump_verifies(&mut self) {
