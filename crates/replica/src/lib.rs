@@ -29,8 +29,8 @@
 //! Known to be wrong: with quorum, a Primary that begins a generation and loses the tiebreaker before that one takes note
 //! answers nothing in it, yet when the other node goes on with the tiebreaker the two call it split brain, and the admin
 //! has to say whose data counts (simulator seed 2934). And what a node without its disk learns of its peer is not
-//! recorded anywhere: when both lose their power then, and it comes back alone with its old disk, only fencing or a
-//! tiebreaker that stayed up keeps it from being promoted. And when a Primary works over a peer's disk only, and that peer
+//! recorded anywhere: when both lose their power then, and it comes back alone with its old disk, only a tiebreaker that
+//! stayed up surely keeps it from being promoted. And when a Primary works over a peer's disk only, and that peer
 //! loses its power and comes back, unflushed writes that were answered may be gone without the next flush failing for it.
 //!
 //! A node that is diskless by intent breaks ties and cannot become Primary.
