@@ -23,6 +23,7 @@ use super::links::Links;
 use super::order::in_use;
 use super::registry::Registry;
 use super::view::ClusterView;
+use super::volumes;
 use crate::names::NodeName;
 use crate::plan::UnitVerb;
 use crate::resource::{
@@ -171,7 +172,8 @@ fn draft(
         | Kind::Cluster(_)
         | Kind::Corosync(_)
         | Kind::Cib(_)
-        | Kind::SbdHeader(_) => Ok(Vec::new()),
+        | Kind::SbdHeader(_)
+        | Kind::DrbdVolume(_) => Ok(Vec::new()),
     }
 }
 
@@ -193,6 +195,7 @@ fn of_cluster(
             let id = ResourceId::of_cluster("secret", path.as_str(), &cluster.name);
             let used_by = instance.text(&item.used_by)?;
             let size_bytes = item.size_bytes;
+            let text = item.text.clone();
             Ok(vec![Declaration::Secret(SharedSecret {
                 id,
                 requires,
@@ -200,6 +203,7 @@ fn of_cluster(
                 nodes,
                 path,
                 size_bytes,
+                text,
                 used_by,
             })])
         }
@@ -227,6 +231,9 @@ fn of_cluster(
         }
         Kind::SbdHeader(item) => {
             Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
+        }
+        Kind::DrbdVolume(item) => {
+            Ok(vec![Declaration::DrbdVolume(Box::new(volumes::drbd_volume(instance, item, cluster)?))])
         }
         Kind::Fencing => Ok((data.fencing.packages.iter())
             .filter(|(_, names)| !names.is_empty())
@@ -380,6 +387,7 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
         Declaration::Claim(it) => it.requires = requires,
         Declaration::Filesystem(it) => it.requires = requires,
         Declaration::SbdHeader(it) => it.requires = requires,
+        Declaration::DrbdVolume(it) => it.requires = requires,
     }
     declaration
 }

@@ -22,6 +22,7 @@ use super::registry::Registry;
 use super::view::{ClusterView, NodeView};
 use crate::claims::Claims;
 use crate::distro::Distro;
+use crate::drbd::Generation;
 use crate::inventory::{Setting, decode_constraints, decode_resources};
 use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
 
@@ -67,6 +68,8 @@ struct NodeFile {
     roles: BTreeSet<RoleName>,
     #[serde(default)]
     distro: Option<Distro>,
+    #[serde(default)]
+    drbd: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
     #[serde(default)]
@@ -205,6 +208,7 @@ fn view_of(written: ClusterFile) -> Result<ClusterView, String> {
             links: node.links,
             roles: node.roles,
             distro: node.distro.unwrap_or(Distro::ASSUMED),
+            drbd: node.drbd.as_deref().map_or(Generation::ASSUMED, Generation::of),
             attributes: settings(node.attributes),
             utilization: node.utilization,
         })
@@ -311,6 +315,18 @@ fn describe(declaration: &Declaration, out: &mut String) {
         Declaration::Filesystem(it) => {
             lines.push(format!("{} on {}, UUID {}", it.fstype.word(), it.device.path, it.device.uuid));
         }
+        Declaration::DrbdVolume(it) => {
+            for (node, device) in &it.members {
+                lines.push(format!("on {node}: {}", device.path));
+            }
+            lines.push(format!(
+                "minor: {}, founder: {}, first sync: {:?}",
+                it.minor, it.founder, it.initial_sync
+            ));
+            lines.extend(
+                it.filesystem.as_ref().map(|(kind, uuid)| format!("{} on it, UUID {uuid}", kind.word())),
+            );
+        }
         Declaration::SbdHeader(it) => {
             lines.push(format!("on {}, written by {}", it.device.path, it.founder));
             lines.push(format!("watchdog {} s, msgwait {} s", it.watchdog_timeout_s, it.msgwait_timeout_s));
@@ -330,6 +346,10 @@ fn describe_check(check: &DeclaredCheck, out: &mut String) {
         Expect::Quorum => "quorum".to_owned(),
         Expect::NodesOnline => "all nodes online".to_owned(),
         Expect::Fencing => "fencing ready".to_owned(),
+        Expect::Replication { volumes } => {
+            let names: Vec<&str> = volumes.keys().map(String::as_str).collect();
+            format!("{} connected and up to date", names.join(", "))
+        }
         Expect::Running { resources } if resources.is_empty() => "all resources run".to_owned(),
         Expect::Running { resources } => format!("{} run", resources.join(", ")),
         Expect::Unit { name, active } => format!("{name} {}", if *active { "active" } else { "not active" }),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::bundle::Barclamp;
 use super::error::{AttributeError, BarclampError};
+use super::family::Family;
 use super::folder::Folder;
 use super::manifest::MANIFEST_FILE;
 use super::schema::Attributes;
@@ -57,8 +58,17 @@ impl Registry {
     fn of_folders(folders: BTreeMap<String, Folder>, shared: &Folder) -> Result<Self, Vec<BarclampError>> {
         let mut barclamps = BTreeMap::new();
         let mut errors = Vec::new();
+        let (of_families, folders): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            folders.into_iter().partition(|(_, folder)| Family::is_one(folder));
+        let mut families: BTreeMap<String, Family> = BTreeMap::new();
+        for (name, folder) in of_families {
+            match Family::load(folder, &name) {
+                Ok(family) => drop(families.insert(name, family)),
+                Err(error) => errors.push(error),
+            }
+        }
         for (name, folder) in folders {
-            match Barclamp::load(folder, shared) {
+            match Barclamp::load(folder, &families, shared) {
                 Ok(barclamp) if barclamp.manifest.name.as_str() == name => {
                     barclamps.insert(barclamp.manifest.name.clone(), barclamp);
                 }
@@ -96,7 +106,7 @@ impl Registry {
                             "item `{}`: `after`: barclamp `{other}` has no item `{}`",
                             item.id, reference.item
                         );
-                        errors.push(barclamp.folder.error(
+                        errors.push(barclamp.folder_of(item.inherited).error(
                             super::item::RESOURCES_FILE,
                             Some(item.line),
                             message,

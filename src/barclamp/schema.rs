@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::{AttributeError, BarclampError};
 use super::explain::explain;
+use super::family::laid_over;
 use super::folder::Folder;
 use super::migration::Migration;
 use crate::inventory::SecretRef;
@@ -118,7 +119,15 @@ impl Schema {
     /// # Errors
     /// The file is wrong, or uses a keyword that has no meaning here.
     pub fn load(folder: &Folder) -> Result<Self, BarclampError> {
-        let file: SchemaFile = if folder.text(SCHEMA_FILE).is_some() {
+        Self::load_over(folder, None)
+    }
+
+    /// The same, laid over the schema of the family that the barclamp extends.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(super) fn load_over(folder: &Folder, family: Option<&Folder>) -> Result<Self, BarclampError> {
+        let mut file: SchemaFile = if folder.text(SCHEMA_FILE).is_some() {
             folder.yaml(SCHEMA_FILE)?
         } else {
             SchemaFile {
@@ -127,6 +136,11 @@ impl Schema {
                 migrations: Vec::new(),
             }
         };
+        if let Some(family) = family.filter(|family| family.text(SCHEMA_FILE).is_some()) {
+            let base: SchemaFile = family.yaml(SCHEMA_FILE)?;
+            file.attributes = laid_over(&base.attributes, &file.attributes);
+            file.migrations.splice(0..0, base.migrations);
+        }
         let error = |message: String| folder.error(SCHEMA_FILE, None, message);
         if file.attributes.get("type").and_then(Value::as_str) != Some("object") {
             return Err(error("`attributes` must describe an object: `type: object`".to_owned()));

@@ -137,7 +137,8 @@ fn mistakes_of_an_author_are_found_when_the_barclamp_is_loaded() {
             continue;
         }
         let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap();
-        let errors = Barclamp::load(Folder::read(&path).unwrap(), &shared).map(|_| ()).unwrap_err();
+        let errors =
+            Barclamp::load(Folder::read(&path).unwrap(), &BTreeMap::new(), &shared).map(|_| ()).unwrap_err();
         assert!(words(&errors).contains(expected.trim_end_matches('\n')), "{path}: {}", words(&errors));
         tried += 1;
     }

@@ -14,6 +14,7 @@ mod claim_ledger;
 mod clock;
 mod cluster;
 mod collector;
+mod drbd;
 mod file;
 mod frames;
 mod hardware;
