@@ -17,6 +17,7 @@ mod collector;
 mod file;
 mod frames;
 mod hardware;
+pub mod holders;
 mod ledger;
 mod links;
 mod module;
