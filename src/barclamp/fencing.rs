@@ -35,8 +35,9 @@ const ADDRESS_PARAMS: &[&str] = &[
 ];
 /// The attribute that names SBD's disks; without any, the watchdog alone fences.
 const SBD_DEVICES: &str = "/sbd/devices";
-/// Time that one look at a device may take.
-const MONITOR_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that one look at a device may take. Starting one is a first look at it; Pacemaker's default for that, 20 s, is less
+/// than many management boards take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What fences the nodes of a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -405,10 +406,10 @@ impl Builder<'_> {
         };
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let params = params.iter().map(|(name, value)| (name.clone(), Setting::Text(text(value)))).collect();
-        let monitor = Operation {
-            name: "monitor".to_owned(),
-            interval: self.interval,
-            timeout: Some(MONITOR_TIMEOUT),
+        let look = |name: &str, interval| Operation {
+            name: name.to_owned(),
+            interval,
+            timeout: Some(LOOK_TIMEOUT),
             on_fail: None,
             role: None,
             other: BTreeMap::new(),
@@ -417,7 +418,7 @@ impl Builder<'_> {
         let primitive = Primitive {
             source: PrimitiveSource::Agent(agent),
             params,
-            operations: vec![monitor],
+            operations: vec![look("start", Duration::ZERO), look("monitor", self.interval)],
             utilization: BTreeMap::new(),
         };
         let resource =

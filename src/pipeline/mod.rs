@@ -5,6 +5,7 @@
 mod claims;
 mod connect;
 mod destroy;
+mod drill;
 mod error;
 mod open;
 mod options;
@@ -16,6 +17,7 @@ mod status;
 mod verify;
 
 pub use claims::{CLAIM_LIST_FORMAT, ClaimList, ListedClaim, NodeClaims};
+pub use drill::{Drill, DrillError};
 pub use error::PipelineError;
 pub use options::{DEFAULT_PARALLEL, Options};
 pub use prepare::Prepared;
