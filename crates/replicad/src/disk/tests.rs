@@ -44,6 +44,7 @@ fn run(disk: &mut VolumeDisk, ops: impl IntoIterator<Item = DiskOp>) -> Vec<Fini
         let mut fds = [rustix::event::PollFd::from_borrowed_fd(disk.wake(), rustix::event::PollFlags::IN)];
         if !disk.wants_kick() {
             rustix::event::poll(&mut fds, None).unwrap();
+            disk.rest();
         }
         finished.extend(disk.finished());
     }

@@ -238,10 +238,14 @@ impl VolumeDisk {
         self.finished.extend(ops.into_iter().map(|op| (op, Err(DiskError))));
     }
 
+    /// Takes note of a wake-up; to be followed by [`Self::finished`].
+    pub fn rest(&self) {
+        self.backend.rest();
+    }
+
     /// What is finished since the last time.
     pub fn finished(&mut self) -> Vec<Finished> {
         let mut done = std::mem::take(&mut self.done);
-        self.backend.rest();
         self.backend.collect(&mut done);
         for Done { token, result } in done.drain(..) {
             self.settle(token, result);
