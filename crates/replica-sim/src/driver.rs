@@ -84,6 +84,10 @@ impl World {
 
     pub(crate) fn admin_tick(&mut self) {
         self.reconnect_stand_alone();
+        if self.calm {
+            // A disk that was refused before may be taken now.
+            DISKFUL.into_iter().for_each(|at| self.reattach(at));
+        }
         let primaries: Vec<usize> =
             DISKFUL.into_iter().filter(|at| self.role(*at) == Some(Role::Primary)).collect();
         let at = DISKFUL[self.rng.index(2)];

@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    fn reattach(&mut self, at: usize) {
+    pub(crate) fn reattach(&mut self, at: usize) {
         let idle = self.nodes[at].in_flight.is_empty();
         let gone = self.nodes[at]
             .replica
@@ -239,7 +239,7 @@ impl World {
             self.say(|| format!("node {at} attaches its disk again"));
             let attached = Box::new(self.nodes[at].disk.metadata());
             self.admin(at, Admin::Attach(attached));
-        } else {
+        } else if !self.calm {
             self.after(Duration::from_millis(5), Next::Reattach { at });
         }
     }

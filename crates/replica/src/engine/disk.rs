@@ -10,6 +10,7 @@ use crate::activity_log::{AL_EXTENT_BLOCKS, ActivityLog};
 use crate::bitmap::Bitmap;
 use crate::config::{Config, Fencing, OnIoError, QuorumPolicy};
 use crate::generation::Generation;
+use crate::handshake::{Decision, Report, decide};
 use crate::ids::{BlockRange, NodeId, OpId, RequestId};
 use crate::io::{AdminError, DiskError, DiskOp, Event, Handler, Output};
 use crate::metadata::{AlTransaction, Attached, Superblock};
@@ -308,6 +309,7 @@ impl Replica {
         if superblock.node != self.config.node || superblock.size != self.config.size {
             return Err(AdminError::WrongDisk(superblock.node));
         }
+        self.check_against_users(&superblock)?;
         let mut disk = LocalDisk::none(&self.config);
         disk.instance = self.random().max(1);
         disk.log = ActivityLog::new(self.config.al_extents, attached.al_number);
@@ -346,6 +348,32 @@ impl Replica {
         self.renegotiate_all();
         self.update_quorum();
         Ok(())
+    }
+
+    /// A Primary that works with a peer's data takes only a disk with that data, or one that it can be brought to (DRBD:
+    /// "can only attach to data with current UUID").
+    fn check_against_users(&self, superblock: &Superblock) -> Result<(), AdminError> {
+        let worked_over = self
+            .peers
+            .values()
+            .find(|peer| peer.has_good_data())
+            .and_then(|peer| peer.known.as_ref().map(|known| known.report(peer.id)));
+        let Some(theirs) = worked_over.filter(|_| self.role == Role::Primary) else { return Ok(()) };
+        let mine = Report {
+            node: self.config.node,
+            role: Role::Primary,
+            disk: self.state_on_attach(superblock),
+            generations: superblock.generations.clone(),
+            crashed_primary: superblock.crashed_primary,
+            dirty_blocks: 0,
+            full_sync: false,
+            discard_my_data: false,
+            primary_since: superblock.primary_since,
+        };
+        match decide(&mine, &theirs) {
+            Decision::Target(_) | Decision::InSync | Decision::Source(_) => Ok(()),
+            _ => Err(AdminError::OtherData(theirs.node)),
+        }
     }
 
     /// What a disk is worth before a peer was met.

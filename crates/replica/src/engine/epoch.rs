@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::admission::Admit;
 use super::core::Replica;
 use super::disk::OpKind;
 use super::peer::Unacknowledged;
@@ -114,6 +115,20 @@ impl Epochs {
         waiters.map(|(client, _)| client).collect()
     }
 
+    /// The flushes that wait, but not the single writes.
+    fn take_flushes(&mut self) -> Vec<RequestId> {
+        let mut flushes = Vec::new();
+        for epoch in &mut self.list {
+            epoch.waiters.retain(|(id, flush)| {
+                if *flush {
+                    flushes.push(*id);
+                }
+                !*flush
+            });
+        }
+        flushes
+    }
+
     /// Whether everything is stable.
     pub(super) fn are_stable(&self) -> bool {
         self.list.iter().all(|epoch| epoch.blocks.is_empty() && epoch.waiters.is_empty())
@@ -172,14 +187,32 @@ impl Replica {
             }
             let here = epoch.stable_here && self.disk.state == DiskState::UpToDate;
             let result = if here || epoch.stable_there { Ok(None) } else { Err(ClientError::Io) };
-            // Of what went with a peer's cache the first flush after it tells, and every one that waits with it.
             let flushes = epoch.waiters.iter().any(|(_, flush)| *flush);
             let lost = flushes && self.lost_writes.take().is_some();
             for (id, flush) in epoch.waiters {
                 let result = if flush && lost { Err(ClientError::Io) } else { result.clone() };
                 self.outputs.push_back(Output::Reply { id, result });
             }
+            if lost {
+                self.fail_flushes();
+            }
             self.admit();
+        }
+    }
+
+    /// Fails every flush that was asked for so far: of what went with a peer's cache, whoever asked before it was told
+    /// must hear.
+    fn fail_flushes(&mut self) {
+        let mut ids = self.epochs.take_flushes();
+        self.admission.retain(|next| match next {
+            Admit::Flush(id) => {
+                ids.push(*id);
+                false
+            }
+            _ => true,
+        });
+        for id in ids {
+            self.outputs.push_back(Output::Reply { id, result: Err(ClientError::Io) });
         }
     }
 

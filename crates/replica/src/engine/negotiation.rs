@@ -257,7 +257,8 @@ impl Replica {
         let (my_slot, your_slot) = (mine.generations.slot(from), theirs.generations.slot(self.config.node));
         let counted_from_one_base = my_slot.same(your_slot) && !mine.full_sync && !theirs.full_sync;
         let extent = if counted_from_one_base { Extent::Bitmap } else { Extent::Full };
-        let source_is_whole = |source: &Report| source.disk.is_whole();
+        // The disk of a Primary that works over a peer's is none that its users see.
+        let source_is_whole = |source: &Report| source.disk.is_whole() && !source.works_over_peer();
         let loser_works = |loser: &Report| loser.role == Role::Primary;
         match verdict {
             Verdict::DiscardTheirs if source_is_whole(mine) && !loser_works(theirs) => {

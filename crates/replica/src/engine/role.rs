@@ -404,6 +404,7 @@ impl Replica {
         }
         if !self.epochs.are_stable() {
             self.flush_epochs(None);
+            self.continue_epochs();
             return;
         }
         if !matches!(self.change, Change::Idle | Change::AtPeer(None)) || self.is_negotiating() {
