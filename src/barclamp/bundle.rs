@@ -14,7 +14,7 @@ use super::item::{ForEach, Item, Kind, On, RESOURCES_FILE, load_items};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::paths::lost_paths;
 use super::schema::{SCHEMA_FILE, Schema};
-use super::templates::{TEMPLATE_SUFFIX, TEMPLATES_FOLDER, Templates, file_of};
+use super::templates::{TEMPLATE_SUFFIX, TEMPLATES_FOLDER, Templates, file_of, is_template};
 use crate::inventory::closest;
 use crate::names::RoleName;
 
@@ -254,7 +254,7 @@ impl Barclamp {
                 }
             }
             Kind::File(file) => {
-                if parse_mode(&file.mode).is_none() {
+                if !is_template(&file.mode) && parse_mode(&file.mode).is_none() {
                     wrong(format!("`mode: {}` is not permission bits in octal: write `\"0644\"`", file.mode));
                 }
                 if !file.path.starts_with(['/', '{']) {

@@ -87,6 +87,12 @@ impl Instance<'_> {
         self.barclamp.templates.render(template, &context).map_err(|error| self.render_error(&error))
     }
 
+    /// A text of the inventory's own, rendered.
+    pub(super) fn foreign(&self, text: &str) -> Result<String, BarclampError> {
+        let rendered = self.barclamp.templates.render_foreign(text, &self.context);
+        rendered.map_err(|error| self.render_error(&error))
+    }
+
     /// Data of the item, rendered.
     pub(super) fn data(&self, data: &Value) -> Result<Value, BarclampError> {
         self.barclamp.templates.render_data(data, &self.context).map_err(|error| self.render_error(&error))

@@ -17,7 +17,7 @@ use super::checks::{DeclaredCheck, Expect};
 use super::claims::claim_requests;
 use super::declaration::Declaration;
 use super::declare::{checks, declare};
-use super::error::BarclampError;
+use super::error::{AttributeError, BarclampError};
 use super::registry::Registry;
 use super::view::{ClusterView, NodeView};
 use crate::claims::Claims;
@@ -29,6 +29,8 @@ use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
 /// The files of a case.
 const CLUSTER_FILE: &str = "cluster.yml";
 const ATTRIBUTES_FILE: &str = "attributes.yml";
+/// The folder of the files that a case's attributes name (`local_file`).
+const LOCAL_FOLDER: &str = "local";
 /// The folder of what must come out.
 pub const EXPECTED_FOLDER: &str = "expected";
 /// What replaces the begin and the end of a secret's marker in what is written down.
@@ -130,9 +132,12 @@ pub fn run_golden(registry: &Registry, name: &BarclampName) -> Result<Vec<Golden
         let expected = cases.entry(case.as_str().to_owned()).or_default();
         if let Ok(file) = inside.strip_prefix(EXPECTED_FOLDER) {
             expected.insert(file.to_owned(), text.to_owned());
-        } else if ![CLUSTER_FILE, ATTRIBUTES_FILE].contains(&inside.as_str()) {
-            let message =
-                format!("a golden test has {CLUSTER_FILE}, {ATTRIBUTES_FILE} and {EXPECTED_FOLDER}/");
+        } else if ![CLUSTER_FILE, ATTRIBUTES_FILE].contains(&inside.as_str())
+            && !inside.starts_with(LOCAL_FOLDER)
+        {
+            let message = format!(
+                "a golden test has {CLUSTER_FILE}, {ATTRIBUTES_FILE}, {LOCAL_FOLDER}/ and {EXPECTED_FOLDER}/"
+            );
             return Err(vec![barclamp.folder.error(&format!("{TESTS_FOLDER}/{path}"), None, message)]);
         }
     }
@@ -158,7 +163,8 @@ fn outcome(
     let mut attributes = written.barclamps.clone();
     attributes.insert(barclamp.manifest.name.clone(), own);
     let mut view = view_of(written).map_err(wrong)?;
-    let result = resolve(registry, attributes, &mut view)
+    let local = |path: &str| barclamp.folder.text(&file(path)).map(str::to_owned);
+    let result = resolve(registry, attributes, &mut view, &local)
         .and_then(|()| {
             view.claims = Claims::placeholders(&view.name, &claim_requests(registry, &view)?);
             declare(registry, &view)
@@ -177,11 +183,28 @@ fn resolve(
     registry: &Registry,
     attributes: BTreeMap<BarclampName, Value>,
     view: &mut ClusterView,
+    local: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), Vec<BarclampError>> {
     let mut errors = Vec::new();
     for (name, attributes) in attributes {
         match registry.resolve(&name, &attributes, &format!("/{name}")) {
-            Ok(resolved) => drop(view.barclamps.insert(name, resolved.value)),
+            Ok(resolved) => {
+                let mut value = resolved.value;
+                for (pointer, path) in registry.local_files(&name, &value) {
+                    match (local(&path), value.pointer_mut(&pointer)) {
+                        (Some(text), Some(place)) => *place = Value::String(text),
+                        _ => errors.push(BarclampError::Attribute {
+                            name: name.clone(),
+                            error: AttributeError::new(
+                                "local-file",
+                                pointer,
+                                format!("there is no file {path}"),
+                            ),
+                        }),
+                    }
+                }
+                view.barclamps.insert(name, value);
+            }
             Err(more) => errors.extend(more),
         }
     }

@@ -218,6 +218,9 @@ pub struct PackagesItem {
 pub struct FileItem {
     /// The template below `templates/`.
     pub template: String,
+    /// Whether the content is a template of the inventory's own, to be rendered once more: `true` or anything else.
+    #[serde(default)]
+    pub render: Option<String>,
     /// Absolute path on the node.
     pub path: String,
     /// Permission bits in octal.
@@ -247,6 +250,9 @@ pub struct UnitItem {
     /// Items of kind `file` that it must have read since they changed.
     #[serde(default)]
     pub reads: Vec<String>,
+    /// Paths of such files, separated by blanks.
+    #[serde(default)]
+    pub reads_paths: Option<String>,
     /// How it reads them again: `reload` or `restart`.
     #[serde(default)]
     pub reread: Reread,
@@ -373,10 +379,14 @@ impl Item {
                 texts.extend(item.keep_stopped.iter().cloned());
             }
             Kind::File(item) => {
-                texts.extend([&item.path, &item.owner, &item.group].map(String::clone));
+                texts.extend([&item.path, &item.mode, &item.owner, &item.group].map(String::clone));
+                texts.extend(item.render.clone());
                 texts.extend(item.validate.iter().flatten().cloned());
             }
-            Kind::Unit(item) => texts.push(item.name.clone()),
+            Kind::Unit(item) => {
+                texts.push(item.name.clone());
+                texts.extend(item.reads_paths.clone());
+            }
             Kind::Secret(item) => texts.extend([item.path.clone(), item.used_by.clone()]),
             Kind::Module(item) => texts.push(item.name.clone()),
             Kind::Sysctl(item) => texts.extend([item.key.clone(), item.value.clone()]),

@@ -155,6 +155,14 @@ impl Registry {
         let wrap = |error: AttributeError| BarclampError::Attribute { name: name.clone(), error };
         barclamp.schema.resolve(attributes, place).map_err(|errors| errors.into_iter().map(wrap).collect())
     }
+
+    /// The places of valid attributes that name a file of the machine that runs hactl, with the names. Whoever has the
+    /// files puts their content there; that is what templates see.
+    #[must_use]
+    pub fn local_files(&self, name: &BarclampName, attributes: &Value) -> Vec<(String, String)> {
+        let barclamp = self.get(name.as_str()).ok();
+        barclamp.map(|barclamp| barclamp.schema.local_files(attributes)).unwrap_or_default()
+    }
 }
 
 /// The templates that all barclamps may include as `shared/NAME`.

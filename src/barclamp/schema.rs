@@ -38,6 +38,7 @@ const KEYWORDS: &[&str] = &[
     "exclusiveMinimum",
     "format",
     "items",
+    "local_file",
     "maxItems",
     "maxLength",
     "maxProperties",
@@ -241,6 +242,51 @@ impl Schema {
         }
     }
 
+    /// The places (JSON pointers) of valid attributes that name a file of the machine that runs hactl, with the names.
+    pub(super) fn local_files(&self, attributes: &Value) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        self.find_local(&self.attributes, attributes, "", 0, &mut found);
+        found
+    }
+
+    fn find_local(
+        &self,
+        schema: &Value,
+        value: &Value,
+        pointer: &str,
+        depth: usize,
+        found: &mut Vec<(String, String)>,
+    ) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        match value {
+            Value::String(name) if self.keyword(schema, "local_file").is_some() => {
+                found.push((pointer.to_owned(), name.clone()));
+            }
+            Value::Object(object) => {
+                for (key, value) in object {
+                    if let Some(schema) = self.property(schema, key) {
+                        self.find_local(
+                            schema,
+                            value,
+                            &format!("{pointer}/{}", escape(key)),
+                            depth + 1,
+                            found,
+                        );
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = self.target(schema).get("items") else { return };
+                for (index, item) in items.iter().enumerate() {
+                    self.find_local(schema, item, &format!("{pointer}/{index}"), depth + 1, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The migrations, oldest first.
     pub(super) fn migrations(&self) -> &[Migration] {
         &self.migrations
@@ -407,13 +453,17 @@ fn prepare(schema: &mut Value, at: &str, depth: usize, alternative: bool) -> Res
             let help = close.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default();
             return Err(format!("{at}: `{key}` is not a keyword{help}"));
         }
-        if alternative && matches!(key.as_str(), "default" | "secret") {
+        if alternative && matches!(key.as_str(), "default" | "local_file" | "secret") {
             return Err(format!("{at}: `{key}` has no effect inside of {}", ALTERNATIVES.join(", ")));
         }
         if key == "secret" && !(value == &Value::Bool(true) || value == "allowed") {
             return Err(format!("{at}: `secret` is `true` or `allowed`"));
         }
     }
+    if object.get("local_file").is_some_and(|value| value != &Value::Bool(true)) {
+        return Err(format!("{at}: `local_file` is `true`"));
+    }
+    object.shift_remove("local_file");
     object.shift_remove("secret");
     if object.contains_key("properties") && !object.contains_key("additionalProperties") && !alternative {
         object.insert("additionalProperties".to_owned(), Value::Bool(false));

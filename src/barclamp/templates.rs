@@ -143,6 +143,23 @@ impl Templates {
         }
     }
 
+    /// Renders a text that is no part of the barclamp but of an inventory; it sees what the barclamp's own see.
+    ///
+    /// # Errors
+    /// As [`Self::render`]; also when it does not compile.
+    pub fn render_foreign(&self, text: &str, context: &Context) -> Result<String, RenderError> {
+        let rendered = self.tera.render_str(text, context, false).map_err(|error| {
+            let (place, message) = words(&error);
+            let template = "the template".to_owned();
+            RenderError { template, line: place.map(|(_, line)| line), message: secrets::masked(&message) }
+        })?;
+        if rendered.len() > MAX_RENDERED_BYTES {
+            let message = format!("it makes more than {MAX_RENDERED_BYTES} bytes");
+            return Err(RenderError { template: "the template".to_owned(), line: None, message });
+        }
+        Ok(rendered)
+    }
+
     /// Whether the condition of a declaration holds.
     ///
     /// # Errors

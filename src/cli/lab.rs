@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::lab::{
-    Backend, DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DiskSpec, Fault, FaultRequest, Lab, LabConfig, LabError,
-    LabName, LabStatus, NodeStatus, Outcome, Power, Storage, Suite, serve_fence_device,
+    Backend, DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DiskFault, DiskSize, DiskSpec, Fault, FaultRequest, Lab,
+    LabConfig, LabError, LabName, LabStatus, NodeStatus, Outcome, Power, Storage, Suite, serve_fence_device,
 };
 
 /// Real nodes on this machine, to try things with.
@@ -193,7 +193,29 @@ enum FaultCommand {
         #[arg(long, default_value = "50ms")]
         latency: String,
     },
-    /// Repair cables: those between all the nodes named, or all.
+    /// Give a disk more room, also while the node runs.
+    ResizeDisk {
+        node: String,
+        disk: String,
+        /// Its new size, such as 512MiB.
+        size: DiskSize,
+    },
+    /// Swap a disk for a blank one of the same size and serial number.
+    ReplaceDisk { node: String, disk: String },
+    /// Let every request to a disk fail (virtual machines only).
+    FailDisk { node: String, disk: String },
+    /// Make a disk slow (virtual machines only).
+    SlowDisk {
+        node: String,
+        disk: String,
+        /// Requests per second.
+        #[arg(long, default_value_t = 120)]
+        iops: u64,
+        /// Bytes per second, such as 12MiB.
+        #[arg(long, default_value = "12MiB")]
+        bandwidth: DiskSize,
+    },
+    /// Repair cables and disks: those between all the nodes named, or all.
     Heal {
         nodes: Vec<String>,
         /// On this network only (1, 2, …).
@@ -213,6 +235,14 @@ impl From<FaultCommand> for FaultRequest {
             FaultCommand::CutLink { node, network } => Self::CutLink { node, network },
             FaultCommand::SlowLink { node, network, rate, latency } => {
                 Self::SlowLink { node, network, rate, latency }
+            }
+            FaultCommand::ResizeDisk { node, disk, size: DiskSize(size_bytes) } => {
+                Self::ResizeDisk { node, disk, size_bytes }
+            }
+            FaultCommand::ReplaceDisk { node, disk } => Self::ReplaceDisk { node, disk },
+            FaultCommand::FailDisk { node, disk } => Self::Disk { node, disk, with: DiskFault::Failing },
+            FaultCommand::SlowDisk { node, disk, iops, bandwidth: DiskSize(bytes_per_second) } => {
+                Self::Disk { node, disk, with: DiskFault::Slow { iops, bytes_per_second } }
             }
             FaultCommand::Heal { nodes, network } => Self::Heal { nodes, network },
         }
@@ -343,6 +373,10 @@ fn table(status: &LabStatus) -> String {
         text += &match fault {
             Fault::Partition { a, b, network } => format!("{a} and {b} are parted on network {network}\n"),
             Fault::CutLink { node, network } => format!("{node} is cut off on network {network}\n"),
+            Fault::Disk { node, disk, with: DiskFault::Failing } => format!("{node}: disk {disk} fails\n"),
+            Fault::Disk { node, disk, with: DiskFault::Slow { iops, bytes_per_second } } => {
+                format!("{node}: disk {disk} is slow: {iops} requests, {bytes_per_second} bytes per second\n")
+            }
             Fault::SlowLink { node, network, rate, latency } => {
                 format!("{node} is slow on network {network}: {rate}, at most {latency}\n")
             }

@@ -18,6 +18,7 @@ mod drbd;
 mod file;
 mod frames;
 mod hardware;
+pub mod holders;
 mod ledger;
 mod links;
 mod module;

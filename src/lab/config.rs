@@ -185,10 +185,32 @@ impl FromStr for DiskSpec {
         }
         let size_bytes =
             parse_size(size).ok_or_else(|| wrong("the size is not a number with K, M, G or T"))?;
-        if !(MIN_DISK_BYTES..=MAX_DISK_BYTES).contains(&size_bytes) || !size_bytes.is_multiple_of(4096) {
-            return Err(wrong("the size must be 1 MiB to 1 TiB, in steps of 4 KiB"));
-        }
+        check_size(size_bytes, name).map_err(|error| wrong(&error.to_string()))?;
         Ok(Self { node, name: name.to_owned(), size_bytes })
+    }
+}
+
+/// The size of a disk must be one that a disk can have.
+pub(crate) fn check_size(size_bytes: u64, disk: &str) -> Result<(), LabError> {
+    if (MIN_DISK_BYTES..=MAX_DISK_BYTES).contains(&size_bytes) && size_bytes.is_multiple_of(4096) {
+        return Ok(());
+    }
+    Err(LabError::Usage(format!("the size of `{disk}` must be 1 MiB to 1 TiB, in steps of 4 KiB")))
+}
+
+/// A size of a disk as people write it: `256MiB`, `2G` (powers of 1024).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSize(
+    /// In bytes.
+    pub u64,
+);
+
+impl FromStr for DiskSize {
+    type Err = LabError;
+    fn from_str(text: &str) -> Result<Self, LabError> {
+        parse_size(text).map(Self).ok_or_else(|| {
+            LabError::Usage(format!("`{text}` is not a size: a number with K, M, G or T, such as 512MiB"))
+        })
     }
 }
 

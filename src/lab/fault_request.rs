@@ -2,12 +2,15 @@
 //!
 //! In: a request. Out: a broken (or healed) lab. Every request is idempotent.
 
+use std::fs;
+
+use super::config::{Backend, check_size};
 use super::error::LabError;
-use super::faults::{self, Fault};
+use super::faults::{self, DiskFault, Fault};
 use super::lifecycle::Lab;
-use super::machine::machine;
+use super::machine::{DiskOf, machine};
 use super::power::{self, Power};
-use super::record::LabNode;
+use super::record::{LabDisk, LabNode};
 
 /// What to break or repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +62,33 @@ pub enum FaultRequest {
         /// Longest time that a packet waits, as tc(8) writes it: `50ms`.
         latency: String,
     },
-    /// Repairs cables: those that concern all the nodes named, on the network named; all without either.
+    /// Gives a disk more room, also while the node runs. The lab's record goes on saying how large it was made.
+    ResizeDisk {
+        /// The node.
+        node: String,
+        /// The disk.
+        disk: String,
+        /// Its new size in bytes.
+        size_bytes: u64,
+    },
+    /// Swaps a disk for a blank one of the same size, name and serial number. A virtual machine that runs sees the one go and
+    /// the other come; a container's disk must not be in use.
+    ReplaceDisk {
+        /// The node.
+        node: String,
+        /// The disk.
+        disk: String,
+    },
+    /// A disk of a virtual machine fails, or is slow, until it is healed.
+    Disk {
+        /// The node.
+        node: String,
+        /// The disk.
+        disk: String,
+        /// What is wrong with it.
+        with: DiskFault,
+    },
+    /// Repairs cables and disks: those that concern all the nodes named; cables on the network named; all without either.
     Heal {
         /// Nodes.
         nodes: Vec<String>,
@@ -119,6 +148,21 @@ impl Lab {
                 let more = self.networks(*network)?.into_iter().map(slow).collect();
                 faults::add(&self.record, &self.paths, more)
             }
+            FaultRequest::ResizeDisk { node, disk, size_bytes } => {
+                self.resize_disk(self.record.node(node)?, disk, *size_bytes)
+            }
+            FaultRequest::ReplaceDisk { node, disk } => self.replace_disk(self.record.node(node)?, disk),
+            FaultRequest::Disk { node, disk, with } => {
+                let node = self.record.node(node)?;
+                let disk = self.disk(node, disk)?.name.clone();
+                if self.record.backend == Backend::Container {
+                    return Err(LabError::Usage(
+                        "only a virtual machine's disks can fail or be slow (--backend vm)".to_owned(),
+                    ));
+                }
+                let fault = Fault::Disk { node: node.name.to_string(), disk, with: *with };
+                faults::add(&self.record, &self.paths, vec![fault])
+            }
             FaultRequest::Heal { nodes, network } => {
                 for node in nodes {
                     self.record.node(node)?;
@@ -159,6 +203,46 @@ impl Lab {
             return Ok(());
         }
         machine(self.record.backend).thaw(node, &self.paths, &group)
+    }
+
+    fn disk<'a>(&self, node: &'a LabNode, name: &str) -> Result<&'a LabDisk, LabError> {
+        node.disks.iter().find(|disk| disk.name == name).ok_or_else(|| {
+            let known: Vec<&str> = node.disks.iter().map(|disk| disk.name.as_str()).collect();
+            LabError::Usage(format!("node {} has no disk `{name}`; it has {}", node.name, known.join(", ")))
+        })
+    }
+
+    fn resize_disk(&self, node: &LabNode, name: &str, size_bytes: u64) -> Result<(), LabError> {
+        let disk = self.disk(node, name)?;
+        let file = DiskOf { node, disk, paths: &self.paths }.file();
+        let now = fs::metadata(&file).map_err(LabError::io("read", &file))?.len();
+        check_size(size_bytes, name)?;
+        if size_bytes < now {
+            return Err(LabError::Usage(format!(
+                "the disk `{name}` of {} has {now} bytes: a disk only grows",
+                node.name
+            )));
+        }
+        // Everybody who has a shared disk is told.
+        for node in self.record.nodes.iter().filter(|other| disk.shared || other.name == node.name) {
+            let _lock = power::lock(node, &self.paths)?;
+            let runs = power::group(&self.record, node)?.is_populated();
+            let own = DiskOf { node, disk: self.disk(node, name)?, paths: &self.paths };
+            machine(self.record.backend).resize_disk(own, size_bytes, runs)?;
+        }
+        Ok(())
+    }
+
+    fn replace_disk(&self, node: &LabNode, name: &str) -> Result<(), LabError> {
+        let disk = self.disk(node, name)?;
+        if disk.shared {
+            return Err(LabError::Usage(format!("the disk `{name}` is not {}'s alone", node.name)));
+        }
+        let _lock = power::lock(node, &self.paths)?;
+        let runs = power::group(&self.record, node)?.is_populated();
+        // The new one is not broken.
+        faults::mend_disk(&self.record, &self.paths, node.name.as_str(), name)?;
+        machine(self.record.backend).replace_disk(DiskOf { node, disk, paths: &self.paths }, runs)
     }
 
     fn networks(&self, wanted: Option<usize>) -> Result<Vec<usize>, LabError> {

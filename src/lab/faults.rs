@@ -1,8 +1,8 @@
-//! Faults of the network: cut and slow cables. What is broken is on record, so that a node that is switched on again
-//! finds the same cables.
+//! Faults that last: cut and slow cables, broken and slow disks. What is broken is on record, so that a node that is
+//! switched on again finds the same cables and disks.
 //!
-//! In: faults. Out: one bridge-family nft table in the switch's namespace, and token bucket filters. The host's own cable
-//! is never cut, so SSH from the host and the fence device stay reachable.
+//! In: faults. Out: one bridge-family nft table in the switch's namespace, and token bucket filters; the machine breaks the
+//! disks. The host's own cable is never cut, so SSH from the host and the fence device stay reachable.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,18 +12,20 @@ use serde::{Deserialize, Serialize};
 
 use super::error::LabError;
 use super::lock::{Lock, Mode};
+use super::machine::{DiskOf, machine};
 use super::network::{UPLINK_PORT, interface, port};
+use super::power;
 use super::process::Program;
-use super::record::{LabNode, LabPaths, LabRecord, replace};
+use super::record::{LabDisk, LabNode, LabPaths, LabRecord, replace};
 
-/// Longest wait for another change of the faults.
-const FAULTS_LOCK_LIMIT: Duration = Duration::from_secs(20);
+/// Longest wait for another change of the faults, which may wait for a guest.
+const FAULTS_LOCK_LIMIT: Duration = Duration::from_secs(90);
 /// The nft table.
 const TABLE: &str = "hactl_lab";
 /// Bytes that a slow link passes at once: one large frame and a bit.
 const SLOW_BURST: &str = "32kb";
 
-/// Something broken on a network.
+/// Something broken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "fault")]
 pub enum Fault {
@@ -43,6 +45,15 @@ pub enum Fault {
         /// Number of the network, from 1.
         network: usize,
     },
+    /// A disk of a node is broken or slow.
+    Disk {
+        /// The node.
+        node: String,
+        /// The disk.
+        disk: String,
+        /// What is wrong with it.
+        with: DiskFault,
+    },
     /// A node's cable carries less.
     SlowLink {
         /// The node.
@@ -56,19 +67,38 @@ pub enum Fault {
     },
 }
 
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskFault {
+    /// Every request fails (EIO).
+    Failing,
+    /// It does no more than this.
+    Slow {
+        /// Requests per second.
+        iops: u64,
+        /// Bytes per second.
+        bytes_per_second: u64,
+    },
+}
+
 impl Fault {
-    fn network(&self) -> usize {
+    /// The network that it is on, if it is one of a network.
+    fn network(&self) -> Option<usize> {
         match self {
             Self::Partition { network, .. }
             | Self::CutLink { network, .. }
-            | Self::SlowLink { network, .. } => *network,
+            | Self::SlowLink { network, .. } => Some(*network),
+            Self::Disk { .. } => None,
         }
     }
 
     fn concerns(&self, name: &str) -> bool {
         match self {
             Self::Partition { a, b, .. } => a == name || b == name,
-            Self::CutLink { node, .. } | Self::SlowLink { node, .. } => node == name,
+            Self::CutLink { node, .. } | Self::SlowLink { node, .. } | Self::Disk { node, .. } => {
+                node == name
+            }
         }
     }
 }
@@ -93,12 +123,18 @@ pub(crate) fn add(lab: &LabRecord, paths: &LabPaths, more: Vec<Fault>) -> Result
                 // A cable has one speed.
                 faults.retain(|old| !matches!(old, Fault::SlowLink { node: n, network: w, .. } if n == node && w == network));
             }
+            if let Fault::Disk { node, disk, .. } = &fault {
+                // A disk is broken in one way.
+                faults.retain(
+                    |old| !matches!(old, Fault::Disk { node: n, disk: d, .. } if n == node && d == disk),
+                );
+            }
             faults.insert(fault);
         }
     })
 }
 
-/// Repairs what concerns all the nodes named, on this network; empty and `None` mean any.
+/// Repairs what concerns all the nodes named, on this network; empty and `None` mean any. Disks are on no network.
 pub(crate) fn heal(
     lab: &LabRecord,
     paths: &LabPaths,
@@ -107,9 +143,16 @@ pub(crate) fn heal(
 ) -> Result<(), LabError> {
     change(lab, paths, |faults| {
         faults.retain(|fault| {
-            let there = network.is_none_or(|network| network == fault.network());
+            let there = network.is_none_or(|network| Some(network) == fault.network());
             !(there && nodes.iter().all(|node| fault.concerns(node)))
         });
+    })
+}
+
+/// Repairs one disk.
+pub(crate) fn mend_disk(lab: &LabRecord, paths: &LabPaths, node: &str, disk: &str) -> Result<(), LabError> {
+    change(lab, paths, |faults| {
+        faults.retain(|old| !matches!(old, Fault::Disk { node: n, disk: d, .. } if n == node && d == disk));
     })
 }
 
@@ -120,6 +163,7 @@ fn change(
 ) -> Result<(), LabError> {
     let _lock = Lock::take(&paths.faults_lock(), Mode::Exclusive, FAULTS_LOCK_LIMIT)?;
     let mut faults = current(paths)?;
+    let before = faults.clone();
     edit(&mut faults);
     let text = serde_json::to_string_pretty(&faults)
         .map_err(|error| LabError::Record { path: paths.faults(), reason: error.to_string() })?;
@@ -129,8 +173,46 @@ fn change(
         .run()?;
     for node in &lab.nodes {
         shape(lab, node, &faults)?;
+        for disk in &node.disks {
+            let now = of_disk(&faults, node, disk);
+            if now != of_disk(&before, node, disk) {
+                set_disk(lab, node, disk, paths, now)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Breaks the disks of a node that has just been started as they were before.
+pub(crate) fn apply_to_disks(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabError> {
+    let faults = current(paths)?;
+    for disk in &node.disks {
+        if let Some(fault) = of_disk(&faults, node, disk) {
+            set_disk(lab, node, disk, paths, Some(fault))?;
+        }
+    }
+    Ok(())
+}
+
+fn of_disk<'a>(faults: &'a BTreeSet<Fault>, node: &LabNode, disk: &LabDisk) -> Option<&'a DiskFault> {
+    faults.iter().find_map(|fault| match fault {
+        Fault::Disk { node: n, disk: d, with } if n == node.name.as_str() && *d == disk.name => Some(with),
+        _ => None,
+    })
+}
+
+/// A node that is off finds its disks as they are when it is switched on.
+fn set_disk(
+    lab: &LabRecord,
+    node: &LabNode,
+    disk: &LabDisk,
+    paths: &LabPaths,
+    fault: Option<&DiskFault>,
+) -> Result<(), LabError> {
+    if !power::group(lab, node)?.is_populated() {
+        return Ok(());
+    }
+    machine(lab.backend).set_disk_fault(DiskOf { node, disk, paths }, fault)
 }
 
 /// Sets the speeds of the cables of a node that has just been plugged in.
@@ -203,7 +285,7 @@ fn ruleset(lab: &LabRecord, faults: &BTreeSet<Fault>) -> String {
                     rules.insert(format!("oifname \"{port}\" iifname != \"{UPLINK_PORT}\" drop"));
                 }
             }
-            Fault::SlowLink { .. } => {}
+            Fault::SlowLink { .. } | Fault::Disk { .. } => {}
         }
     }
     let rules: String = rules.iter().map(|rule| format!("    {rule}\n")).collect();
@@ -232,6 +314,20 @@ mod tests {
         let faults = BTreeSet::from([Fault::CutLink { node: "beta".into(), network: 1 }]);
         let text = ruleset(&record(), &faults);
         assert!(text.contains("iifname \"n1l1\" oifname != \"uplink\" drop"), "{text}");
+    }
+
+    #[test]
+    fn a_disk_is_broken_in_one_way_and_no_cable() {
+        let lab = record();
+        let slow = DiskFault::Slow { iops: 120, bytes_per_second: 12 << 20 };
+        let of = |with| Fault::Disk { node: "beta".into(), disk: "data1".into(), with };
+        let faults = BTreeSet::from([of(slow)]);
+        assert_eq!(of_disk(&faults, &lab.nodes[1], &lab.nodes[1].disks[0]), Some(&slow));
+        assert_eq!(of_disk(&faults, &lab.nodes[0], &lab.nodes[0].disks[0]), None);
+        assert_eq!(ruleset(&lab, &faults), ruleset(&lab, &BTreeSet::new()));
+        assert!(of(slow).concerns("beta") && !of(slow).concerns("alpha"));
+        let text = serde_json::to_string(&of(DiskFault::Failing)).unwrap();
+        assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), of(DiskFault::Failing), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::config::{Accelerator, Backend};
 use super::network::with_last;
 use super::record::{LabPaths, LabRecord};
 
@@ -28,14 +29,17 @@ pub(crate) fn inventory(lab: &LabRecord, paths: &LabPaths) -> String {
         let _ =
             writeln!(text, "      {}: {{ address: {address}, links: [{}] }}", node.name, links.join(", "));
     }
+    let patience = Patience::of(lab);
     let _ = write!(
         text,
-        "    # The disks are loop devices, and small.\n    claim_policy: {{ device_types: [disk, loop], minimum_size: 64MiB }}\n    \
-         ssh: {{ user: root, identity: {}, known_hosts: {} }}\n    barclamps:\n      pacemaker:\n        \
+        "{}{}    ssh: {{ user: root, identity: {}, known_hosts: {} }}\n    barclamps:\n      pacemaker:\n{}        \
          fencing:\n          agent: fence_hactl_lab\n          params: {{ ip: {}, ipport: {}, password: {{ file: {} }} }}\n          \
          per_node:\n",
+        claim_policy(lab.backend),
+        patience.as_ref().map_or_else(String::new, Patience::of_operations),
         quoted(&paths.identity()),
         quoted(&paths.known_hosts()),
+        patience.as_ref().map_or_else(String::new, Patience::of_pacemaker),
         lab.fence.ip,
         lab.fence.port,
         quoted(&lab.fence.secret),
@@ -44,6 +48,49 @@ pub(crate) fn inventory(lab: &LabRecord, paths: &LabPaths) -> String {
         let _ = writeln!(text, "            {}: {{ plug: {} }}", node.name, node.name);
     }
     text
+}
+
+/// Which disks of the nodes may be taken without being named.
+fn claim_policy(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Container => {
+            "    # The disks are loop devices, and small.\n    claim_policy: { device_types: [disk, loop], minimum_size: 64MiB }\n"
+        }
+        Backend::Vm => "    # The disks are small.\n    claim_policy: { minimum_size: 64MiB }\n",
+    }
+}
+
+/// How long a cluster waits for nodes that are emulated: a daemon may not be given a processor for seconds, and every
+/// action begins with starting programs, many times slower than on the processor itself.
+struct Patience {
+    /// Until corosync gives up a silent node.
+    token_ms: u32,
+    /// For an operation of a resource or of a fence device, unless it says otherwise; Pacemaker's own default is 20 s.
+    operation_s: u32,
+    /// For fencing a node.
+    fencing_s: u32,
+}
+
+impl Patience {
+    /// What emulated nodes need; nothing where nodes run on the processor itself.
+    fn of(lab: &LabRecord) -> Option<Self> {
+        let emulated = lab.accelerator == Some(Accelerator::Tcg);
+        emulated.then_some(Self { token_ms: 10_000, operation_s: 120, fencing_s: 180 })
+    }
+
+    fn of_operations(&self) -> String {
+        format!(
+            "    # The nodes are emulated, and slow: the cluster has patience.\n    operation_defaults: {{ timeout: {}s }}\n",
+            self.operation_s
+        )
+    }
+
+    fn of_pacemaker(&self) -> String {
+        format!(
+            "        corosync: {{ token_ms: {} }}\n        properties: {{ stonith-timeout: {}s }}\n",
+            self.token_ms, self.fencing_s
+        )
+    }
 }
 
 /// The variable that inventories of services use for their address.
@@ -112,6 +159,25 @@ mod tests {
         assert_eq!(fencing["params"]["ip"], "10.231.7.253");
         assert_eq!(fencing["params"]["password"]["file"], "/lab/fence-secret");
         assert_eq!(fencing["per_node"]["gamma"]["plug"], "gamma");
+    }
+
+    #[test]
+    fn emulated_nodes_are_given_time() {
+        let read = |lab: &LabRecord| -> serde_json::Value {
+            let text = inventory(lab, &LabPaths::new("/lab"));
+            let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+            read["clusters"]["lab"].clone()
+        };
+        let of = |accelerator| LabRecord { backend: Backend::Vm, accelerator: Some(accelerator), ..record() };
+        let emulated = read(&of(Accelerator::Tcg));
+        assert_eq!(emulated["operation_defaults"]["timeout"], "120s");
+        assert_eq!(emulated["barclamps"]["pacemaker"]["corosync"]["token_ms"], 10_000);
+        assert_eq!(emulated["barclamps"]["pacemaker"]["properties"]["stonith-timeout"], "180s");
+        assert_eq!(emulated["barclamps"]["pacemaker"]["fencing"]["agent"], "fence_hactl_lab");
+        for quick in [read(&of(Accelerator::Kvm)), read(&record())] {
+            assert_eq!(quick.get("operation_defaults"), None);
+            assert_eq!(quick["barclamps"]["pacemaker"].get("corosync"), None);
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::cgroup::Group;
 use super::config::{Backend, LabConfig, Suite};
 use super::container::Container;
 use super::error::LabError;
-use super::record::{LabNode, LabPaths, LabRecord};
+use super::faults::DiskFault;
+use super::record::{LabDisk, LabNode, LabPaths, LabRecord};
 use super::vm::Vm;
 
 /// What an image is made of.
@@ -21,6 +22,25 @@ pub(crate) struct ImageParts<'a> {
     pub(crate) base: &'a Path,
     /// The package repository.
     pub(crate) packages: &'a Path,
+}
+
+/// A disk in its node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DiskOf<'a> {
+    pub(crate) node: &'a LabNode,
+    pub(crate) disk: &'a LabDisk,
+    pub(crate) paths: &'a LabPaths,
+}
+
+impl DiskOf<'_> {
+    /// Its file.
+    pub(crate) fn file(&self) -> PathBuf {
+        if self.disk.shared {
+            self.paths.shared_disk(&self.disk.name)
+        } else {
+            self.paths.node(&self.node.name).disk(&self.disk.name)
+        }
+    }
 }
 
 /// One kind of machine. A machine's processes are in its node's control group and network namespace.
@@ -67,6 +87,15 @@ pub(crate) trait Machine: Sync {
 
     /// Whether the machine stands still.
     fn is_frozen(&self, node: &LabNode, paths: &LabPaths, group: &Group) -> Result<bool, LabError>;
+
+    /// Gives a disk of the node this size, which is more than it has; a machine that runs sees it grow.
+    fn resize_disk(&self, disk: DiskOf<'_>, size_bytes: u64, runs: bool) -> Result<(), LabError>;
+
+    /// Gives the node a blank disk instead of this one, as large and with the same name and serial number.
+    fn replace_disk(&self, disk: DiskOf<'_>, runs: bool) -> Result<(), LabError>;
+
+    /// Makes a disk of a running machine as bad as this fault says, or good again.
+    fn set_disk_fault(&self, disk: DiskOf<'_>, fault: Option<&DiskFault>) -> Result<(), LabError>;
 
     /// Whether a machine whose sshd answers lets everybody in: while it boots, pam_nologin(8) lets in nobody but root.
     fn lets_people_in(&self, node: &LabNode, paths: &LabPaths, group: &Group) -> Result<bool, LabError>;

@@ -40,12 +40,12 @@ mod testing;
 mod vm;
 
 pub use config::{
-    Accelerator, Backend, DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DEFAULT_STATE_ROOT, DiskSpec, LabConfig,
-    Storage, Suite,
+    Accelerator, Backend, DEFAULT_BOOT_DELAY, DEFAULT_CACHE_DIR, DEFAULT_STATE_ROOT, DiskSize, DiskSpec,
+    LabConfig, Storage, Suite,
 };
 pub use error::LabError;
 pub use fault_request::FaultRequest;
-pub use faults::Fault;
+pub use faults::{DiskFault, Fault};
 pub use fence_device::serve as serve_fence_device;
 pub use lifecycle::{Lab, Outcome};
 pub use names::{LabName, NODE_NAMES};

@@ -138,7 +138,8 @@ fn start(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(), LabErr
     let machine = machine(lab.backend);
     network::create_node(lab, node, &machine.plug(lab, node))?;
     faults::apply_to_node(lab, node, paths)?;
-    machine.start(lab, node, paths, &group)
+    machine.start(lab, node, paths, &group)?;
+    faults::apply_to_disks(lab, node, paths)
 }
 
 /// Cuts a node's power; nothing happens when it is off.
@@ -148,7 +149,8 @@ pub(crate) fn off(lab: &LabRecord, node: &LabNode, paths: &LabPaths) -> Result<(
     cut(lab, node, paths)
 }
 
-fn lock(node: &LabNode, paths: &LabPaths) -> Result<Lock, LabError> {
+/// Keeps others from working on the node's power.
+pub(crate) fn lock(node: &LabNode, paths: &LabPaths) -> Result<Lock, LabError> {
     Lock::take(&paths.node(&node.name).power_lock(), Mode::Exclusive, POWER_LOCK_LIMIT)
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::lab::error::LabError;
+use crate::lab::machine::DiskOf;
 use crate::lab::process::{Program, wait_for};
 use crate::lab::record::{LabDisk, LabNode, NodePaths};
 
@@ -164,6 +165,40 @@ fn backing_file(device: &Path) -> Option<PathBuf> {
     let name = device.file_name()?;
     let text = fs::read_to_string(Path::new("/sys/block").join(name).join("loop/backing_file")).ok()?;
     Some(PathBuf::from(text.trim_end_matches('\n')))
+}
+
+/// Gives a disk more room; whoever has it open sees it grow.
+pub(crate) fn resize(disk: DiskOf<'_>, size_bytes: u64) -> Result<(), LabError> {
+    let (device, file) = (device_of(disk)?, disk.file());
+    let open = OpenOptions::new().write(true).open(&file);
+    open.and_then(|file| file.set_len(size_bytes)).map_err(LabError::io("resize", &file))?;
+    Program::new("tell a disk's new size", ["losetup", "--set-capacity"]).arg(device).run().map(drop)
+}
+
+/// Makes a disk blank that nobody uses.
+pub(crate) fn replace(disk: DiskOf<'_>) -> Result<(), LabError> {
+    let (device, file) = (device_of(disk)?, disk.file());
+    make_node(&device)?;
+    let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or_default();
+    // The kernel's own idea of who uses it, whichever namespace the user is in (open(2), O_EXCL on a block device).
+    let held = OpenOptions::new().read(true).custom_flags(exclusive).open(&device).map_err(|error| {
+        LabError::Usage(format!(
+            "the disk `{}` of {} is in use ({error}): stop what uses it, or cut the node's power first",
+            disk.disk.name, disk.node.name
+        ))
+    })?;
+    let size_bytes = fs::metadata(&file).map_err(LabError::io("read", &file))?.len();
+    let blank = |file: File| file.set_len(0).and_then(|()| file.set_len(size_bytes));
+    let open = OpenOptions::new().write(true).open(&file);
+    open.and_then(blank).map_err(LabError::io("replace", &file))?;
+    drop(held);
+    Program::new("forget what was read of a disk", ["blockdev", "--flushbufs"]).arg(device).run().map(drop)
+}
+
+fn device_of(disk: DiskOf<'_>) -> Result<&Path, LabError> {
+    disk.disk.device.as_deref().ok_or_else(|| {
+        LabError::Usage(format!("the disk `{}` of {} was never attached", disk.disk.name, disk.node.name))
+    })
 }
 
 /// Detaches loop devices and waits until they are free.

@@ -8,7 +8,8 @@ use crate::lab::Say;
 use crate::lab::cgroup::Group;
 use crate::lab::config::LabConfig;
 use crate::lab::error::LabError;
-use crate::lab::machine::{ImageParts, Machine};
+use crate::lab::faults::DiskFault;
+use crate::lab::machine::{DiskOf, ImageParts, Machine};
 use crate::lab::network::interface;
 use crate::lab::personal;
 use crate::lab::prerequisites::check_inotify_for;
@@ -91,6 +92,25 @@ impl Machine for Container {
 
     fn is_frozen(&self, _: &LabNode, _: &LabPaths, group: &Group) -> Result<bool, LabError> {
         Ok(group.is_frozen())
+    }
+
+    fn resize_disk(&self, disk: DiskOf<'_>, size_bytes: u64, _: bool) -> Result<(), LabError> {
+        disks::resize(disk, size_bytes)
+    }
+
+    fn replace_disk(&self, disk: DiskOf<'_>, _: bool) -> Result<(), LabError> {
+        disks::replace(disk)
+    }
+
+    fn set_disk_fault(&self, disk: DiskOf<'_>, fault: Option<&DiskFault>) -> Result<(), LabError> {
+        match fault {
+            None => Ok(()),
+            Some(_) => Err(LabError::Usage(format!(
+                "the disk `{}` of a container cannot be made to fail or slow: its kernel is this machine's \
+                 (use --backend vm)",
+                disk.disk.name
+            ))),
+        }
     }
 
     fn lets_people_in(&self, _: &LabNode, _: &LabPaths, group: &Group) -> Result<bool, LabError> {

@@ -5,9 +5,11 @@
 use std::path::Path;
 
 use crate::lab::config::Accelerator;
+use crate::lab::machine::DiskOf;
 use crate::lab::network::interface;
-use crate::lab::record::{LabDisk, LabNode, LabPaths, LabRecord};
+use crate::lab::record::{LabNode, LabPaths, LabRecord};
 
+use super::blocks::{self, Caching};
 use super::image::ImageFiles;
 
 /// The program.
@@ -35,15 +37,6 @@ pub(crate) fn tap(network: usize) -> String {
 /// A path in one of QEMU's options, where a comma ends a value.
 pub(crate) fn quoted(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
-}
-
-/// How a disk's file can be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Caching {
-    /// Past the host's page cache.
-    Direct,
-    /// Through it, where the file system knows no other way.
-    Through,
 }
 
 /// The argv of a node's QEMU. `caching` says how the file of a disk can be opened.
@@ -95,32 +88,12 @@ pub(crate) fn argv(
     option("-drive", format!("if=none,id=root,file={},format=qcow2,cache=writeback", quoted(&own.overlay())));
     option("-device", format!("virtio-blk-pci,drive=root,serial={ROOT_SERIAL}"));
     for disk in &node.disks {
-        let file = file_of(disk, node, paths);
-        let id = format!("disk-{}", disk.name);
-        option("-drive", drive(&id, &file, disk.shared, caching(&file)));
-        let shared = if disk.shared { ",share-rw=on" } else { "" };
-        option("-device", format!("virtio-blk-pci,drive={id},serial={}{shared}", disk.serial));
+        let file = DiskOf { node, disk, paths }.file();
+        option("-blockdev", blocks::medium(disk, &file, caching(&file)).to_string());
+        option("-device", blocks::device(disk).to_string());
     }
     argv.extend(["-nodefaults", "-no-user-config"].map(str::to_owned));
     argv
-}
-
-/// The file of a disk.
-pub(crate) fn file_of(disk: &LabDisk, node: &LabNode, paths: &LabPaths) -> std::path::PathBuf {
-    if disk.shared { paths.shared_disk(&disk.name) } else { paths.node(&node.name).disk(&disk.name) }
-}
-
-fn drive(id: &str, file: &Path, shared: bool, caching: Caching) -> String {
-    let cache = match caching {
-        Caching::Direct => "none",
-        Caching::Through => "writeback",
-    };
-    let locking = if shared { ",file.locking=off" } else { "" };
-    // A full or broken host is an error of the disk for the guest; QEMU would stop the machine.
-    format!(
-        "if=none,id={id},file={},format=raw,cache={cache},discard=unmap,rerror=report,werror=report{locking}",
-        quoted(file)
-    )
 }
 
 #[cfg(test)]
@@ -143,12 +116,14 @@ mod tests {
     #[test]
     fn disks_have_their_serial_numbers_and_only_the_shared_one_is_shared() {
         let line = line(Accelerator::Tcg);
-        let own = "file=/lab,,1/nodes/beta/disk-data1.img,format=raw,cache=none,discard=unmap,rerror=report,werror=report \
-            -device virtio-blk-pci,drive=disk-data1,serial=beta-data1 ";
-        assert!(line.contains(own), "{line}");
-        let shared = "file=/lab,,1/shared/disk-sbd.img,format=raw,cache=none,discard=unmap,rerror=report,\
-            werror=report,file.locking=off -device virtio-blk-pci,drive=disk-sbd,serial=shared-sbd,share-rw=on";
-        assert!(line.contains(shared), "{line}");
+        for (file, serial) in
+            [("nodes/beta/disk-data1.img", "beta-data1"), ("shared/disk-sbd.img", "shared-sbd")]
+        {
+            assert!(line.contains(&format!("\"filename\":\"/lab,1/{file}\"")), "{line}");
+            assert!(line.contains(&format!("\"serial\":\"{serial}\"")), "{line}");
+        }
+        assert_eq!(line.matches("\"share-rw\":true").count(), 1, "{line}");
+        assert_eq!(line.matches("\"locking\":\"off\"").count(), 1, "{line}");
     }
 
     #[test]

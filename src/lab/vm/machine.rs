@@ -10,8 +10,9 @@ use crate::lab::Say;
 use crate::lab::cgroup::Group;
 use crate::lab::config::LabConfig;
 use crate::lab::error::LabError;
+use crate::lab::faults::DiskFault;
 use crate::lab::launch::launch;
-use crate::lab::machine::{ImageParts, Machine};
+use crate::lab::machine::{DiskOf, ImageParts, Machine};
 use crate::lab::network::interface;
 use crate::lab::personal;
 use crate::lab::prerequisites::check_memory_for;
@@ -20,13 +21,16 @@ use crate::lab::record::{LabNode, LabPaths, LabRecord};
 use crate::lab::storage::mount_writable;
 
 use super::accelerator;
-use super::emulator::{self, Caching, MEMORY_MIB, tap};
+use super::blocks::{self, Caching};
+use super::emulator::{self, MEMORY_MIB, tap};
 use super::image::{self, ImageFiles, MACHINE_PACKAGES};
 use super::initrd;
 use super::qmp::Qmp;
 
 /// Longest time until a started QEMU answers on its control socket.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// Longest time that QEMU has to take an order to quit, and to do so.
+const QUIT_LIMIT: Duration = Duration::from_secs(2);
 /// Longest answer of a node to the question whether it lets people in; an emulated one is slow at keys.
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 /// Longest name of a socket in bytes (`sun_path` less its final zero, unix(7)).
@@ -145,8 +149,18 @@ impl Machine for Vm {
         })
     }
 
-    fn kill(&self, _: &LabNode, _: &LabPaths, group: &Group) -> Result<(), LabError> {
-        // SIGKILL to QEMU is the plug: what the guest had not written to its disks is gone with its memory.
+    fn kill(&self, node: &LabNode, paths: &LabPaths, group: &Group) -> Result<(), LabError> {
+        // The plug, if QEMU still listens: what the guest had not written to its disks is gone with its memory.
+        if let Ok(mut machine) = Qmp::connect_within(&paths.node(&node.name).qmp(), QUIT_LIMIT)
+            && machine.execute("quit").is_ok()
+        {
+            let gone = || Ok((!group.is_populated()).then_some(()));
+            match wait_for(String::new, QUIT_LIMIT, gone) {
+                Ok(()) | Err(LabError::Timeout { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Whatever is left has no say.
         group.end()
     }
 
@@ -169,6 +183,31 @@ impl Machine for Vm {
         }
     }
 
+    fn resize_disk(&self, disk: DiskOf<'_>, size_bytes: u64, runs: bool) -> Result<(), LabError> {
+        if runs {
+            return blocks::resize(&mut qmp(disk)?, disk.disk, size_bytes);
+        }
+        let file = disk.file();
+        let open = OpenOptions::new().write(true).open(&file);
+        open.and_then(|file| file.set_len(size_bytes)).map_err(LabError::io("resize", &file))
+    }
+
+    fn replace_disk(&self, disk: DiskOf<'_>, runs: bool) -> Result<(), LabError> {
+        let file = disk.file();
+        let size_bytes = fs::metadata(&file).map_err(LabError::io("read", &file))?.len();
+        let mut machine = if runs { Some(qmp(disk)?) } else { None };
+        if let Some(machine) = &mut machine {
+            blocks::unplug(machine, disk.disk)?;
+        }
+        remove_if_there(&file)?;
+        make_disk(&file, size_bytes)?;
+        machine.map_or(Ok(()), |mut machine| blocks::plug(&mut machine, disk.disk, &file, caching(&file)))
+    }
+
+    fn set_disk_fault(&self, disk: DiskOf<'_>, fault: Option<&DiskFault>) -> Result<(), LabError> {
+        blocks::set_fault(&mut qmp(disk)?, disk.disk, fault)
+    }
+
     fn lets_people_in(&self, node: &LabNode, paths: &LabPaths, _: &Group) -> Result<bool, LabError> {
         let asked = Program::new("ask whether a node has booted", ["ssh", "-F"])
             .arg(paths.ssh_config())
@@ -187,6 +226,11 @@ impl Machine for Vm {
         let own = paths.node(&node.name);
         format!("{}{}", text(&own.emulator_log()), text(&own.console()))
     }
+}
+
+/// The control socket of the machine that has the disk.
+fn qmp(disk: DiskOf<'_>) -> Result<Qmp, LabError> {
+    Qmp::connect(&disk.paths.node(&disk.node.name).qmp())
 }
 
 /// The end of a log, as far as it can be read: it is quoted in an error about something else.

@@ -28,11 +28,16 @@ pub(crate) struct Qmp {
 impl Qmp {
     /// Connects and asks for command mode.
     pub(crate) fn connect(path: &Path) -> Result<Self, LabError> {
+        Self::connect_within(path, LINE_LIMIT)
+    }
+
+    /// Connects, with this much time for each line.
+    pub(crate) fn connect_within(path: &Path, line_limit: Duration) -> Result<Self, LabError> {
         let failed =
             |error: io::Error| LabError::Emulator { path: path.to_path_buf(), reason: error.to_string() };
         let stream = UnixStream::connect(path).map_err(failed)?;
-        stream.set_read_timeout(Some(LINE_LIMIT)).map_err(failed)?;
-        stream.set_write_timeout(Some(LINE_LIMIT)).map_err(failed)?;
+        stream.set_read_timeout(Some(line_limit)).map_err(failed)?;
+        stream.set_write_timeout(Some(line_limit)).map_err(failed)?;
         let mut qmp = Self { stream: BufReader::new(stream), path: path.to_path_buf() };
         let greeting = qmp.line()?;
         if greeting.get("QMP").is_none() {
@@ -44,7 +49,16 @@ impl Qmp {
 
     /// Carries out a command without arguments; its answer.
     pub(crate) fn execute(&mut self, command: &str) -> Result<Value, LabError> {
-        let line = format!("{}\n", json!({ "execute": command }));
+        self.ask(command, &json!({ "execute": command }))
+    }
+
+    /// Carries out a command; its answer.
+    pub(crate) fn execute_with(&mut self, command: &str, arguments: &Value) -> Result<Value, LabError> {
+        self.ask(command, &json!({ "execute": command, "arguments": arguments }))
+    }
+
+    fn ask(&mut self, command: &str, question: &Value) -> Result<Value, LabError> {
+        let line = format!("{question}\n");
         self.stream.get_mut().write_all(line.as_bytes()).map_err(|error| self.error(error.to_string()))?;
         for _ in 0..MAX_EVENTS {
             let mut answer = self.line()?;
@@ -108,6 +122,31 @@ mod tests {
         let path = serve(dir.path(), vec![GREETING, "{\"return\": {}}\r\n", answer]);
         let status = Qmp::connect(&path).unwrap().execute("query-status").unwrap();
         assert_eq!(status["status"], "paused");
+    }
+
+    #[test]
+    fn arguments_are_sent_with_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("qmp");
+        let listener = UnixListener::bind(&path).unwrap();
+        let asked = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut asked = Vec::new();
+            for answer in [GREETING, "{\"return\": {}}\r\n", "{\"return\": {}}\r\n"] {
+                (&stream).write_all(answer.as_bytes()).unwrap();
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                asked.push(line);
+            }
+            asked
+        });
+        let mut qmp = Qmp::connect(&path).unwrap();
+        qmp.execute_with("block_resize", &json!({ "node-name": "disk-data1", "size": 1 })).unwrap();
+        drop(qmp);
+        let asked: Value = serde_json::from_str(&asked.join().unwrap()[1]).unwrap();
+        assert_eq!(asked["execute"], "block_resize");
+        assert_eq!(asked["arguments"], json!({ "node-name": "disk-data1", "size": 1 }));
     }
 
     #[test]
