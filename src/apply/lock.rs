@@ -127,13 +127,21 @@ impl Locks {
                     Ok(()) = &mut forgotten => return remove_files(sessions).await,
                     _ = tick.tick() => {}
                 }
-                for (node, session) in &mut sessions {
-                    if let Err(error) = session.write(Bytes::from_static(b"\n")).await {
+                // A node that is gone does not give the others away: the run has still to finish what it began there.
+                let mut kept = Vec::with_capacity(sessions.len());
+                for (node, mut session) in sessions {
+                    match session.write(Bytes::from_static(b"\n")).await {
+                        Ok(()) => kept.push((node, session)),
                         // Nobody listening means that the run is over.
-                        lost_sender.send(Some(format!("the lock on {node} was lost: {error}"))).ok();
-                        return;
+                        Err(error) => {
+                            drop(lost_sender.send(Some(format!("the lock on {node} was lost: {error}"))))
+                        }
                     }
                 }
+                if kept.is_empty() {
+                    return;
+                }
+                sessions = kept;
             }
         });
         Ok(Self { holders, forget: Some(forget), lost })

@@ -4,9 +4,10 @@ use camino::Utf8PathBuf;
 
 use super::InventoryArgs;
 use super::carry_out::{Manner, carry_out};
+use super::confirm::Approval;
 use super::nodes::NodeArgs;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArgs, confirm, saved_plan, verify};
+use super::{CommandError, Console, ExitCode, GlobalArgs, saved_plan, verify};
 
 /// Arguments of `hactl apply`.
 #[derive(Debug, clap::Args)]
@@ -14,12 +15,8 @@ pub struct ApplyArgs {
     /// Carry out this plan, saved by `hactl plan --output`, if it is still what is needed
     #[arg(value_name = "PLAN")]
     plan: Option<Utf8PathBuf>,
-    /// Do not ask (overrides no refusal)
-    #[arg(short, long)]
-    yes: bool,
-    /// Print the outcome as JSON (needs --yes)
-    #[arg(long, requires = "yes")]
-    json: bool,
+    #[command(flatten)]
+    approval: Approval,
     /// Do not look again afterwards whether the cluster does what the inventory says
     #[arg(long)]
     no_verify: bool,
@@ -42,7 +39,7 @@ pub(super) async fn run(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
+    arguments.approval.answerable(console, &arguments.inventory)?;
     let saved = arguments.plan.as_deref().map(saved_plan::load).transpose()?;
     let mut opened = Opened::open("apply", &arguments.inventory, &arguments.nodes, console, global).await?;
     opened.session.all_answered().map_err(|error| opened.refused(error))?;
@@ -52,7 +49,7 @@ pub(super) async fn run(
         opened.progress.finish();
         saved_plan::check_current(saved, &plan)?;
     }
-    let manner = Manner { question: QUESTION, yes: arguments.yes, json: arguments.json };
+    let manner = Manner { question: QUESTION, approval: arguments.approval };
     let code = carry_out(&plan, &opened, &locks, &manner, console).await?;
     if code != ExitCode::Done || arguments.no_verify {
         return Ok(code);

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use super::confirm::Approval;
 use super::error::outcome_code;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, Interrupt, confirm};
+use super::{CommandError, Console, ExitCode, Interrupt};
 use crate::apply::{Failure, Locks, Outcome};
 use crate::plan::{Plan, StepId};
 use crate::ui::outcome_text;
@@ -16,10 +17,8 @@ const OUTCOME_FORMAT: u32 = 1;
 pub(super) struct Manner<'a> {
     /// The question before it.
     pub(super) question: &'a str,
-    /// Whether it is answered already.
-    pub(super) yes: bool,
-    /// Whether the outcome is printed as JSON (and the plan not at all).
-    pub(super) json: bool,
+    /// Whether it is answered already, and whether the outcome is printed as JSON (and the plan not at all).
+    pub(super) approval: Approval,
 }
 
 /// Shows the plan, asks, carries it out and tells what came of it.
@@ -35,15 +34,15 @@ pub(super) async fn carry_out(
 ) -> Result<ExitCode, CommandError> {
     opened.progress.finish();
     if !plan.blocked.is_empty() {
-        return Err(opened.blocked(plan, manner.json, console)?);
+        return Err(opened.blocked(plan, manner.approval.json, console)?);
     }
-    if !manner.json {
+    if !manner.approval.json {
         opened.show(plan, console)?;
     }
     if plan.steps.is_empty() {
         return finished(&Outcome::default(), opened, manner, console);
     }
-    confirm::confirm(manner.question, manner.yes)?;
+    manner.approval.confirm(manner.question)?;
     let interrupt = Interrupt::watch(std::sync::Arc::clone(&opened.progress))?;
     interrupt.also_when_lost(locks.lost());
     let outcome = opened.session.apply(plan, interrupt.receiver()).await;
@@ -65,7 +64,7 @@ fn finished(
     manner: &Manner<'_>,
     console: &Console,
 ) -> Result<ExitCode, CommandError> {
-    if manner.json {
+    if manner.approval.json {
         console.json(&document(outcome, opened.log.as_str()))?;
     }
     Ok(outcome_code(outcome))

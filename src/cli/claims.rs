@@ -1,9 +1,10 @@
 //! `hactl claims list|release`: which devices the nodes' ledgers say are claimed, and the end of a claim.
 
 use super::carry_out::{Manner, carry_out};
+use super::confirm::Approval;
 use super::nodes::NodeArgs;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs, confirm};
+use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs};
 use crate::names::NodeName;
 use crate::pipeline::ClaimList;
 use crate::ui::claims_text;
@@ -47,12 +48,8 @@ struct ReleaseArgs {
     /// What the device was claimed for, as `hactl claims list` shows it: `filesystem:data`
     #[arg(value_name = "PURPOSE")]
     purpose: String,
-    /// Do not ask (overrides no refusal)
-    #[arg(short, long)]
-    yes: bool,
-    /// Print the outcome as JSON (needs --yes)
-    #[arg(long, requires = "yes")]
-    json: bool,
+    #[command(flatten)]
+    approval: Approval,
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
@@ -116,7 +113,7 @@ async fn release(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
+    arguments.approval.answerable(console, &arguments.inventory)?;
     let mut opened = Opened::open("claims", &arguments.inventory, &arguments.nodes, console, global).await?;
     let known = opened.clusters();
     if !known.contains_key(&arguments.node) {
@@ -132,6 +129,6 @@ async fn release(
         .release_plan(&arguments.node, &arguments.purpose)
         .map_err(|error| opened.refused(error))?;
     let question = "Forget this claim?";
-    let manner = Manner { question, yes: arguments.yes, json: arguments.json };
+    let manner = Manner { question, approval: arguments.approval };
     carry_out(&plan, &opened, &locks, &manner, console).await
 }

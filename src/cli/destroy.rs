@@ -1,19 +1,16 @@
 //! `hactl destroy`: takes the cluster down and removes what hactl made, and nothing else.
 
 use super::carry_out::{Manner, carry_out};
+use super::confirm::Approval;
 use super::nodes::NodeArgs;
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs, confirm};
+use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs};
 
 /// Arguments of `hactl destroy`.
 #[derive(Debug, clap::Args)]
 pub struct DestroyArgs {
-    /// Do not ask (overrides no refusal)
-    #[arg(short, long)]
-    yes: bool,
-    /// Print the outcome as JSON (needs --yes)
-    #[arg(long, requires = "yes")]
-    json: bool,
+    #[command(flatten)]
+    approval: Approval,
     #[command(flatten)]
     inventory: InventoryArgs,
     #[command(flatten)]
@@ -29,19 +26,19 @@ pub(super) async fn run(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
+    arguments.approval.answerable(console, &arguments.inventory)?;
     let mut opened = Opened::open("destroy", &arguments.inventory, &arguments.nodes, console, global).await?;
     opened.session.all_answered().map_err(|error| opened.refused(error))?;
     let locks = opened.session.lock().await.map_err(|error| opened.refused(error))?;
     let plan = opened.session.destroy_plan().await.map_err(|error| opened.refused(error))?;
-    if plan.is_empty() && plan.blocked.is_empty() && !arguments.json {
+    if plan.is_empty() && plan.blocked.is_empty() && !arguments.approval.json {
         locks.forget().await;
         opened.progress.finish();
         console.result("Nothing to do: hactl owns nothing on these nodes.\n")?;
         return Ok(ExitCode::Done);
     }
     let question = "Stop the cluster and remove all of this?";
-    let manner = Manner { question, yes: arguments.yes, json: arguments.json };
+    let manner = Manner { question, approval: arguments.approval };
     let code = carry_out(&plan, &opened, &locks, &manner, console).await?;
     if code == ExitCode::Done {
         locks.forget().await;

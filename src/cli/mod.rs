@@ -14,6 +14,7 @@ mod console;
 mod destroy;
 mod discover;
 mod drift;
+mod drill;
 mod error;
 mod exit;
 mod init;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::nodes::{NodeArgs, duration};
 use super::opened::Opened;
-use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs};
+use super::{CommandError, Console, ExitCode, GlobalArgs, InventoryArgs, drill};
 use crate::ui::{Detail, verify_text};
 use crate::verify::VerifyReport;
 
@@ -16,14 +16,31 @@ const PATIENCE_AFTER_APPLY: Duration = Duration::from_secs(120);
 pub struct VerifyArgs {
     /// Print the report as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Try again for this long what does not hold yet
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
-    patience: Duration,
+    pub(super) patience: Duration,
+    /// Then cut the power of the node that has the service, through the cluster's own fencing, and measure what users
+    /// notice: the downtime, and that no acknowledged write is lost
+    #[arg(long, value_name = "DRILL")]
+    drill: Option<DrillKind>,
+    /// Drill this group (needed when several could be)
+    #[arg(long, value_name = "GROUP", requires = "drill")]
+    pub(super) drill_target: Option<String>,
+    /// Do not ask before the drill (overrides no refusal)
+    #[arg(short, long, requires = "drill")]
+    pub(super) yes: bool,
     #[command(flatten)]
-    inventory: InventoryArgs,
+    pub(super) inventory: InventoryArgs,
     #[command(flatten)]
     pub(super) nodes: NodeArgs,
+}
+
+/// What is tried out on a running cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DrillKind {
+    /// A node is lost
+    Failover,
 }
 
 /// Makes every check and shows what came of it.
@@ -35,6 +52,9 @@ pub(super) async fn run(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
+    if let Some(DrillKind::Failover) = arguments.drill {
+        return drill::run(arguments, console, global).await;
+    }
     let mut opened = Opened::open("verify", &arguments.inventory, &arguments.nodes, console, global).await?;
     let report = opened.session.verify(arguments.patience).await.map_err(|error| opened.failed(error))?;
     opened.progress.finish();

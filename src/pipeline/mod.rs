@@ -5,7 +5,9 @@
 mod claims;
 mod connect;
 mod destroy;
+mod drill;
 mod error;
+mod local_files;
 mod open;
 mod options;
 mod prepare;
@@ -16,6 +18,7 @@ mod status;
 mod verify;
 
 pub use claims::{CLAIM_LIST_FORMAT, ClaimList, ListedClaim, NodeClaims};
+pub use drill::{Drill, DrillError};
 pub use error::PipelineError;
 pub use options::{DEFAULT_PARALLEL, Options};
 pub use prepare::Prepared;

@@ -107,7 +107,7 @@ impl Session {
         Ok(VerifyReport { format: REPORT_FORMAT, results })
     }
 
-    fn declared_checks(&self) -> Result<BTreeMap<ClusterName, Vec<DeclaredCheck>>, PipelineError> {
+    pub(super) fn declared_checks(&self) -> Result<BTreeMap<ClusterName, Vec<DeclaredCheck>>, PipelineError> {
         let mut all = BTreeMap::new();
         for cluster in self.clusters() {
             let attributes = self.attributes.get(&cluster.name).cloned().unwrap_or_default();

@@ -33,6 +33,23 @@ pub(super) fn guard(device: &ClaimedDevice, holds: &[Signature]) -> Guard {
     })
 }
 
+/// Why a device that holds something else is left alone. `belongs`: what should be there, `made`: what is never written over it.
+pub(super) fn occupied(
+    resource: &ResourceId,
+    node: &NodeName,
+    device: &ClaimedDevice,
+    belongs: &str,
+    made: &str,
+) -> Blocked {
+    let held: Vec<String> = device.kept().iter().map(Signature::consent).collect();
+    Blocked {
+        resource: resource.clone(),
+        node: Some(node.clone()),
+        reason: format!("{} holds {}, not {belongs}", device.path, held.join(" and ")),
+        advice: format!("see what it is; hactl {made} on a device that holds nothing only"),
+    }
+}
+
 impl Resource for DeviceClaim {
     fn id(&self) -> &ResourceId {
         &self.id

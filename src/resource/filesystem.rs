@@ -1,6 +1,6 @@
 //! A file system on a claimed device.
 
-use super::device_claim::guard;
+use super::device_claim::{guard, occupied};
 use super::{Change, DiffContext, Resource, ResourceId, Steps};
 use crate::claims::ClaimedDevice;
 use crate::facts::{Query, Signature};
@@ -49,19 +49,8 @@ impl Resource for Filesystem {
         let mut after = Vec::new();
         if !kept.is_empty() {
             if !kept.iter().all(|found| self.is_ours(found)) {
-                let held: Vec<String> = kept.iter().map(Signature::consent).collect();
-                return Err(Blocked {
-                    resource: self.id.clone(),
-                    node: Some(self.node.clone()),
-                    reason: format!(
-                        "{} holds {}, not the {} that belongs there",
-                        device.path,
-                        held.join(" and "),
-                        self.fstype.word()
-                    ),
-                    advice: "see what it is; hactl makes a file system on a device that holds nothing only"
-                        .to_owned(),
-                });
+                let belongs = format!("the {} that belongs there", self.fstype.word());
+                return Err(occupied(&self.id, &self.node, device, &belongs, "makes a file system"));
             }
             if !kept.iter().any(|found| found.label.as_deref() == Some(UNFINISHED_LABEL)) {
                 return Ok(Change::None);

@@ -1,9 +1,9 @@
 //! SBD's header on a disk that all nodes share.
 
-use super::device_claim::guard;
+use super::device_claim::{guard, occupied};
 use super::{Change, DiffContext, Resource, ResourceId, Steps};
 use crate::claims::ClaimedDevice;
-use crate::facts::{Query, Signature};
+use crate::facts::Query;
 use crate::names::NodeName;
 use crate::plan::{Action, Blocked};
 
@@ -47,14 +47,7 @@ impl Resource for SbdHeader {
             return Ok(Change::None);
         }
         if !kept.is_empty() {
-            let held: Vec<String> = kept.iter().map(Signature::consent).collect();
-            return Err(Blocked {
-                resource: self.id.clone(),
-                node: Some(self.founder.clone()),
-                reason: format!("{} holds {}, not SBD's header", device.path, held.join(" and ")),
-                advice: "see what it is; hactl writes the header on a device that holds nothing only"
-                    .to_owned(),
-            });
+            return Err(occupied(&self.id, &self.founder, device, "SBD's header", "writes the header"));
         }
         let mut steps = Steps::of(&self.id);
         let action = Action::CreateSbdHeader {

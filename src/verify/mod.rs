@@ -2,13 +2,14 @@
 //!
 //! In: what the barclamps assert, and what is seen. Out: a [`VerifyReport`]. Changes nothing.
 
+pub mod drill;
 mod judge;
 mod reach;
 mod report;
 mod status;
 
 pub use judge::{judge, queries};
-pub use reach::{Reached, reach};
+pub use reach::{Asker, Reached, reach};
 pub use report::{CheckResult, REPORT_FORMAT, VerifyReport};
 pub use status::{
     ClusterReport, FencingEvent, FencingReport, LinkReport, NodeReport, NodeState, QuorumReport,

@@ -101,6 +101,24 @@ impl Bitmap {
         (0..self.layout.peers()).map(|slot| self.set(slot, first..first + BLOCKS_PER_EXTENT)).sum()
     }
 
+    /// Replaces the bits of a slot from block `first` (a multiple of 32) on: bit `n` of the words given, little-endian, is
+    /// block `first + n`. What does not exist is left out.
+    pub fn replace(&mut self, slot: u8, first: u64, words: &[u8]) {
+        for (index, word) in (first / WORD_BITS..).zip(words.chunks_exact(WORD_BYTES)) {
+            let Some(at) = self.word_at(slot, index) else { return };
+            let start = index * WORD_BITS;
+            if start >= self.blocks() {
+                return;
+            }
+            let new = word.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+            let new = new & mask(start, &(start..self.blocks()));
+            if self.word(at) != new {
+                self.bytes[at..at + WORD_BYTES].copy_from_slice(&new.to_le_bytes());
+                self.changed.insert(at / BLOCK_BYTES);
+            }
+        }
+    }
+
     /// How many bits of a slot are set.
     #[must_use]
     pub fn count(&self, slot: u8) -> u64 {

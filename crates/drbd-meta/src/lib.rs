@@ -45,6 +45,7 @@ pub use replay::{ReplayError, replay};
 pub use superblock::{JUST_CREATED, PeerSlot, Superblock, SuperblockError};
 pub use transaction::{
     CONTEXT_PER_TRANSACTION, MAX_EXTENTS, Transaction, TransactionError, UPDATES_PER_TRANSACTION,
+    encode_update,
 };
 pub use v08::{Recognised, SuperblockV08, recognise};
 pub use write::Write;

@@ -41,6 +41,8 @@ mod at {
     pub(super) const LOG_STRIPE_BLOCKS: usize = 100;
     pub(super) const PEER_SLOTS: usize = 112;
     pub(super) const HISTORY: usize = PEER_SLOTS + super::NODES * super::PEER_BYTES;
+    /// Nothing of DRBD's: it keeps, or clears, the end of the block.
+    pub(super) const PRIMARY_SINCE: usize = super::BLOCK_BYTES - 8;
 
     pub(super) const PEER_BITMAP_UUID: usize = 0;
     pub(super) const PEER_BITMAP_DAGTAG: usize = 8;
@@ -129,6 +131,8 @@ pub struct Superblock {
     pub peers: [PeerSlot; NODES],
     /// Older generations, the youngest first.
     pub history_uuids: [u64; HISTORY],
+    /// When the node became Primary last, in the engine's words; DRBD has no such field. 0: never, or not known.
+    pub primary_since: u64,
     /// The block that this was read from, for what has no meaning here.
     raw: Box<Block>,
 }
@@ -148,6 +152,7 @@ impl Superblock {
             node_id: None,
             peers: [PeerSlot::default(); NODES],
             history_uuids: [0; HISTORY],
+            primary_since: 0,
             raw: Box::new([0; BLOCK_BYTES]),
         }
     }
@@ -191,6 +196,7 @@ impl Superblock {
             node_id,
             peers: peers(raw, &layout)?,
             history_uuids: std::array::from_fn(|index| u64_at(raw, at::HISTORY + index * 8)),
+            primary_since: u64_at(raw, at::PRIMARY_SINCE),
             raw: Box::new(*raw),
         })
     }
@@ -231,6 +237,7 @@ impl Superblock {
         for (index, uuid) in self.history_uuids.iter().enumerate() {
             put64(at::HISTORY + index * 8, *uuid);
         }
+        put64(at::PRIMARY_SINCE, self.primary_since);
         raw.to_vec()
     }
 

@@ -133,7 +133,8 @@ fn update(raw: &Block) -> Transaction {
 
 /// The block of a change. `context` holds the slots from `context_start` on, at most [`CONTEXT_PER_TRANSACTION`];
 /// `updates` are at most [`UPDATES_PER_TRANSACTION`]: what is more is left out, which the caller sees to.
-pub(crate) fn encode_update(
+#[must_use]
+pub fn encode_update(
     number: u32,
     slots: u16,
     context_start: u16,

@@ -258,18 +258,3 @@ fn put_constraints(cib: &mut Cib) {
         cib.put(Section::Constraints, constraint);
     }
 }
-
-/// A configuration of `count` objects.
-pub(super) fn large(count: usize) -> Cib {
-    let mut resources = Element::new("resources");
-    for index in 0..count {
-        let primitive = Primitive::new(format!("vip{index}"), agent("ocf:heartbeat:IPaddr2"))
-            .param("ip", format!("10.{}.{}.{}", index / 65536, index / 256 % 256, index % 256))
-            .param("cidr_netmask", "24")
-            .op(Op::new("monitor", "10s").timeout("20s"));
-        resources = resources.with_child(primitive.build());
-    }
-    let mut cib = Cib::empty(SCHEMA);
-    *cib.section_mut(Section::Resources) = resources;
-    cib
-}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::escape::Escape;
 use crate::discovery::probe::brief;
 use crate::facts::Signature;
 
@@ -38,7 +39,7 @@ fn signatures(status: &str, lines: &[&str]) -> Result<Vec<Signature>, String> {
     let values: BTreeMap<&str, String> = lines
         .iter()
         .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key, decode(value)))
+        .map(|(key, value)| (key, Escape::Hex.decode(value)))
         .collect();
     let value = |key: &str| values.get(key).filter(|value| !value.is_empty()).cloned();
     let one = |kind: &str, uuid: &[&str], label: &str| {
@@ -65,24 +66,4 @@ fn signatures(status: &str, lines: &[&str]) -> Result<Vec<Signature>, String> {
         other => return Err(brief(&format!("blkid: exit code {other}"))),
     }
     Ok(found)
-}
-
-/// Values are encoded as udev does: `\x20` for a blank.
-pub(super) fn decode(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.strip_prefix(b"x").and_then(|hex| std::str::from_utf8(hex.get(..2)?).ok());
-        match digits.filter(|_| byte == b'\\').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(code) => {
-                out.push(code);
-                rest = &after[3..];
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

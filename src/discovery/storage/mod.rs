@@ -7,6 +7,7 @@
 mod assemble;
 mod blkid;
 mod content;
+mod escape;
 mod lsblk;
 mod magic;
 mod opened;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::escape::Escape;
 use crate::discovery::probe::{Answer, Probe, ProbeError, malformed};
 
 const NAME: &str = "/sys/block";
@@ -96,7 +97,7 @@ impl Probe for TreeProbe {
         tree.swaps = swaps
             .lines()
             .skip(1)
-            .filter_map(|line| Some(unescape(line.split_whitespace().next()?)))
+            .filter_map(|line| Some(Escape::Octal.decode(line.split_whitespace().next()?)))
             .collect();
         Ok(tree)
     }
@@ -177,27 +178,7 @@ fn mount(line: &str) -> Option<Mount> {
     let (left, right) = line.split_once(" - ")?;
     let mut left = left.split(' ');
     let number = left.nth(2)?.to_owned();
-    let target = unescape(left.nth(1)?);
-    let source = unescape(right.split(' ').nth(1)?);
+    let target = Escape::Octal.decode(left.nth(1)?);
+    let source = Escape::Octal.decode(right.split(' ').nth(1)?);
     Some(Mount { number, source, target })
-}
-
-/// Blanks and the like are written as octal escapes.
-fn unescape(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.filter(|_| byte == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(code) => {
-                out.push(code);
-                rest = &after[3..];
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

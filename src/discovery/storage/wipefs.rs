@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::blkid::decode;
+use super::escape::Escape;
 use crate::discovery::probe::brief;
 use crate::facts::Signature;
 
@@ -82,7 +82,7 @@ fn alone(text: &str) -> Found {
 
 /// `0x438,UUID,LABEL,ext4`, with commas within a value encoded.
 fn parsable_row(line: &str) -> Option<Signature> {
-    let fields: Vec<String> = line.split(',').map(decode).collect();
+    let fields: Vec<String> = line.split(',').map(|field| Escape::Hex.decode(field)).collect();
     let [at, uuid, label, kind] = &fields[..] else { return None };
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     Some(Signature { offset: Some(offset(at)?), kind: some(kind)?, uuid: some(uuid), label: some(label) })

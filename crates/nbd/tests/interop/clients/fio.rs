@@ -26,6 +26,7 @@ pub(crate) fn verifies() {
         "--fsync=32",
         "--verify=crc32c",
         "--verify_fatal=1",
+        "--verify_state_save=0",
     ];
     let report = succeed("fio", &job);
     assert!(report.contains("err= 0"), "{report}");

@@ -1,0 +1,30 @@
+//! The replication engine's shell: what makes the core of `replica` a running volume.
+//!
+//! In: a volume's file, its backing device, connections of peers and clients, orders. Out: an NBD export, a control
+//! socket. It decides nothing about data: states, generations and the order of writes are the core's; formats are the
+//! codecs' (`nbd`, `drbd-meta`, `replica-link`).
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`settings`] | the volume's file |
+//! | [`disk`] | the backing device and its metadata |
+//! | `net` | connections to the peers |
+//! | `export`, `requests` | the NBD export; requests cut into pieces and put together again |
+//! | [`control`] | the control socket, both sides |
+//! | `handlers` | the admin's commands |
+//! | [`volume`] | the owner of all these: one thread, one loop, no locks |
+
+pub mod buffer;
+pub mod control;
+pub mod disk;
+mod export;
+mod handlers;
+mod net;
+mod outqueue;
+mod poll;
+mod requests;
+pub mod settings;
+pub mod volume;
+
+pub use export::ServeError;
+pub use net::NetError;

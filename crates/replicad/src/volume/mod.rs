@@ -1,0 +1,12 @@
+//! A running volume: one owner of the core, and everything it is connected to.
+
+mod admin;
+mod clients;
+mod events;
+mod orders;
+mod owner;
+mod report;
+mod start;
+
+pub use owner::Volume;
+pub use start::{Paths, StartError};

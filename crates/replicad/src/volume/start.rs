@@ -1,0 +1,126 @@
+//! Bringing a volume to life: its file, its disk's metadata, its sockets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use replica::{Config, NodeId, Replica};
+use replica_link::{Endpoint, LinkKey, Security};
+
+use crate::disk::{self, MetadataError, Store, StoreError};
+use crate::export::ServeError;
+use crate::net::NetError;
+use crate::settings::{Secret, Settings, SettingsError};
+
+/// Where the volumes' files are.
+const CONFIG_FOLDER: &str = "/etc/hactl/replica";
+/// Where the volumes' sockets are.
+const RUN_FOLDER: &str = "/run/hactl/replica";
+
+/// Why a volume cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its file.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The disk's size is not known, and so the volume's is not.
+    #[error("the disk cannot be used, and `size` is not configured, so the volume's size is not known")]
+    NoSize(#[source] MetadataError),
+    /// What the core does not take.
+    #[error("the configuration cannot be used")]
+    Config(#[from] replica::config::ConfigError),
+    /// The shared secret.
+    #[error("the shared secret cannot be used")]
+    Secret(#[from] replica_link::KeyError),
+    /// The peers.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A socket.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The folder of the sockets.
+    #[error("cannot make {path}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The operating system.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Where a volume's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// What it is to be.
+    pub config: PathBuf,
+    /// The folder of its sockets.
+    pub run: PathBuf,
+}
+
+impl Paths {
+    /// Those of a volume; a folder that is given replaces the usual one.
+    #[must_use]
+    pub fn of(name: &str, config: Option<&Path>, run: Option<&Path>) -> Self {
+        let config =
+            config.map_or_else(|| Path::new(CONFIG_FOLDER).join(format!("{name}.yml")), Path::to_owned);
+        Self { config, run: run.unwrap_or(Path::new(RUN_FOLDER)).join(name) }
+    }
+
+    /// The control socket.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.run.join("control")
+    }
+
+    /// The NBD socket.
+    #[must_use]
+    pub fn nbd(&self) -> PathBuf {
+        self.run.join("nbd")
+    }
+}
+
+/// The core and its configuration, as far as the disk can be looked at now.
+pub(super) fn core(settings: &Settings) -> Result<Replica, StartError> {
+    let config = settings.config(size(settings)?);
+    let mut entropy = [0_u8; 8];
+    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| StartError::System { what: "get random numbers", source: error.into() })?;
+    Ok(Replica::new(config, u64::from_ne_bytes(entropy))?)
+}
+
+fn size(settings: &Settings) -> Result<u64, StartError> {
+    let own = settings.own().disk.as_deref();
+    let found = own.map(|path| -> Result<u64, MetadataError> {
+        Ok(disk::volume_bytes(&disk::superblock(&Store::open(path)?)?))
+    });
+    match (settings.size, found) {
+        (Some(size), _) => Ok(size),
+        (None, Some(found)) => found.map_err(StartError::NoSize),
+        // The settings were checked: without a disk there is a size.
+        (None, None) => Err(StartError::NoSize(MetadataError::Store(StoreError::Kind(PathBuf::new())))),
+    }
+}
+
+/// This end of the connections.
+pub(super) fn endpoint(settings: &Settings, config: &Config) -> Result<Endpoint, StartError> {
+    let security = match &settings.secret {
+        Secret::Shared(secret) => Security::Key(LinkKey::derive(secret, &settings.name)?),
+        Secret::Unprotected => Security::Unprotected,
+    };
+    Ok(Endpoint { volume: settings.name.clone(), node: config.node, security })
+}
+
+/// Where the peers are.
+pub(super) fn addresses(settings: &Settings, config: &Config) -> BTreeMap<NodeId, SocketAddr> {
+    config.peers.keys().filter_map(|peer| Some((*peer, settings.peer(*peer)?.1.address))).collect()
+}

@@ -1,0 +1,45 @@
+//! How much a replicated volume had to copy back, by the kernel's own words. Pure.
+
+/// What is asked of a survivor: one line per resynchronisation of DRBD that began there (`drivers/block/drbd`,
+/// `drbd_receiver.c` and `drbd_worker.c`: "Began resync as SyncSource (will sync N KB [M bits set])."). Says nothing
+/// without DRBD; says `unknown` when the kernel's log cannot be read.
+pub const KERNEL_LOG: &str = "dmesg >/dev/null 2>&1 || { echo unknown; exit 0; }\n\
+    dmesg | grep -o 'Began resync as [A-Za-z]* (will sync [0-9]* KB' || :";
+
+/// What was copied by the resynchronisations that began between two answers to [`KERNEL_LOG`]; `None` when that is not
+/// known, or when nothing replicates.
+#[must_use]
+pub fn resynced_bytes(before: &str, after: &str) -> Option<u64> {
+    let (before, after) = (amounts(before)?, amounts(after)?);
+    // The log is a ring: what was there before may have been pushed out of it meanwhile.
+    if after.len() <= before.len() || !after.starts_with(&before) {
+        return None;
+    }
+    Some(after[before.len()..].iter().map(|kib| kib * 1024).sum())
+}
+
+fn amounts(text: &str) -> Option<Vec<u64>> {
+    text.lines().map(|line| line.split("will sync ").nth(1)?.strip_suffix(" KB")?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_began_since_counts() {
+        let before = "Began resync as SyncSource (will sync 131072 KB\n";
+        let after = format!("{before}Began resync as SyncSource (will sync 12 KB\n");
+        assert_eq!(resynced_bytes(before, &after), Some(12 * 1024));
+        assert_eq!(resynced_bytes("", before), Some(128 * 1024 * 1024));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_not_made_up() {
+        let line = "Began resync as SyncSource (will sync 12 KB\n";
+        for (before, after) in [("", ""), (line, line), ("unknown\n", line), (line, "unknown\n"), (line, "")]
+        {
+            assert_eq!(resynced_bytes(before, after), None, "{before:?} {after:?}");
+        }
+    }
+}
