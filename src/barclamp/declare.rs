@@ -18,7 +18,7 @@ use super::declaration::{CibDeclaration, CorosyncDeclaration, Declaration};
 use super::error::BarclampError;
 use super::expand::{Instance, instances};
 use super::fencing::Fencing;
-use super::item::{Boot, FileItem, Kind, PackagesItem, Reread, Run, UnitItem};
+use super::item::{Boot, FileItem, Kind, PackagesItem, Reread, Run, SecretItem, UnitItem};
 use super::links::Links;
 use super::order::in_use;
 use super::registry::Registry;
@@ -185,29 +185,7 @@ fn of_cluster(
 ) -> Result<Vec<Declaration>, BarclampError> {
     let requires = Vec::new();
     match &instance.item.kind {
-        Kind::Secret(item) => {
-            let path = absolute(instance, &item.path)?;
-            let on = nodes_on(instance.barclamp, cluster, &instance.item.on);
-            let nodes: BTreeSet<NodeName> = on.into_iter().map(|node| node.name.clone()).collect();
-            let first = nodes.first().cloned();
-            let founder =
-                if nodes.contains(&cluster.founder) { Some(cluster.founder.clone()) } else { first };
-            let Some(founder) = founder else { return Ok(Vec::new()) };
-            let id = ResourceId::of_cluster("secret", path.as_str(), &cluster.name);
-            let used_by = instance.text(&item.used_by)?;
-            let size_bytes = item.size_bytes;
-            let text = item.text.clone();
-            Ok(vec![Declaration::Secret(SharedSecret {
-                id,
-                requires,
-                founder,
-                nodes,
-                path,
-                size_bytes,
-                text,
-                used_by,
-            })])
-        }
+        Kind::Secret(item) => secret(instance, item, cluster),
         Kind::Corosync(item) => {
             let path = absolute(instance, &item.path)?;
             Ok(vec![Declaration::Corosync(CorosyncDeclaration {
@@ -251,6 +229,30 @@ fn of_cluster(
             .collect()),
         _ => Ok(Vec::new()),
     }
+}
+
+/// A secret file on the nodes that the item is for, made on the founder where that is one of them.
+fn secret(
+    instance: &Instance<'_>,
+    item: &SecretItem,
+    cluster: &ClusterView,
+) -> Result<Vec<Declaration>, BarclampError> {
+    let path = absolute(instance, &item.path)?;
+    let on = nodes_on(instance.barclamp, cluster, &instance.item.on);
+    let nodes: BTreeSet<NodeName> = on.into_iter().map(|node| node.name.clone()).collect();
+    let first = nodes.first().cloned();
+    let founder = if nodes.contains(&cluster.founder) { Some(cluster.founder.clone()) } else { first };
+    let Some(founder) = founder else { return Ok(Vec::new()) };
+    Ok(vec![Declaration::Secret(SharedSecret {
+        id: ResourceId::of_cluster("secret", path.as_str(), &cluster.name),
+        requires: Vec::new(),
+        founder,
+        nodes,
+        path,
+        size_bytes: item.size_bytes,
+        text: item.text.clone(),
+        used_by: instance.text(&item.used_by)?,
+    })])
 }
 
 fn package_id(instance: &Instance<'_>, node: &NodeName) -> ResourceId {
