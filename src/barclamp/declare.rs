@@ -307,6 +307,7 @@ fn unit(instance: &Instance<'_>, item: &UnitItem, node: NodeName) -> Result<Unit
         boot: match item.boot {
             Boot::Enabled => BootState::Enabled,
             Boot::Disabled => BootState::Disabled,
+            Boot::Never => BootState::Never,
             Boot::Any => BootState::Any,
         },
         run: match item.run {

@@ -243,7 +243,7 @@ pub struct FileItem {
 pub struct UnitItem {
     /// Its name with suffix.
     pub name: String,
-    /// Whether it starts at boot: `enabled`, `disabled`, `any`.
+    /// Whether it starts at boot: `enabled`, `disabled`, `never`, `any`.
     pub boot: Boot,
     /// Whether it runs: `running`, `stopped`, `any`.
     pub run: Run,
@@ -266,6 +266,8 @@ pub enum Boot {
     Enabled,
     /// It does not.
     Disabled,
+    /// It does not, and nobody else starts it either: it may just as well be masked.
+    Never,
     /// As it is.
     Any,
 }
