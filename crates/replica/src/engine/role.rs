@@ -380,6 +380,8 @@ impl Replica {
         }
         if !self.epochs.are_stable() {
             self.flush_epochs(None);
+            // Without a peer nothing was said: nobody else would go on with the flush.
+            self.continue_epochs();
             return;
         }
         if !matches!(self.change, Change::Idle | Change::AtPeer(None)) || self.is_negotiating() {

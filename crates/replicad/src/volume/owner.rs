@@ -190,14 +190,15 @@ impl Volume {
             if let Some(disk) = &mut self.disk {
                 disk.kick();
             }
+            self.drop_lost_disk();
             self.peers.flush(&mut self.poller);
-            if !busy {
+            self.clients.flush(&mut self.poller);
+            self.control.flush(&mut self.poller);
+            // Sending may show that somebody is gone.
+            if !busy && self.peers.events.is_empty() && self.clients.events.is_empty() {
                 break;
             }
         }
-        self.drop_lost_disk();
-        self.clients.flush(&mut self.poller);
-        self.control.flush(&mut self.poller);
         let full = self.requests.bytes() >= MAX_BYTES_UNDER_WAY
             || self.requests.len() >= MAX_REQUESTS
             || self.peers.backlog() as u64 >= MAX_BYTES_UNDER_WAY;
