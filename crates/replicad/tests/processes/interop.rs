@@ -7,8 +7,13 @@ use replicad::control::Verb;
 use crate::nbd_client::{Client, History};
 use crate::pair::{Node, Pair, in_sync};
 
+/// After so many seconds a client counts as hung.
+const LIMIT_SECONDS: &str = "120";
+
 fn run(program: &str, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).output().unwrap()
+    // libnbd's shell runs whatever `python3` it finds: Debian's is the one that it is made for.
+    let path = format!("/usr/bin:/bin:{}", std::env::var("PATH").unwrap_or_default());
+    Command::new("timeout").args([LIMIT_SECONDS, program]).args(arguments).env("PATH", path).output().unwrap()
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> String {

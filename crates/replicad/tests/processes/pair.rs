@@ -18,9 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub const VOLUME: &str = "r0";
 
 pub struct Pair {
-    pub folder: TempDir,
     pub alpha: Node,
     pub beta: Node,
+    /// Goes last: the logs of a test that failed are in it.
+    pub folder: TempDir,
 }
 
 pub struct Node {
