@@ -109,6 +109,7 @@ impl FuseFile {
             Call::Sync => request(Wanted::Flush, 0),
             Call::Init { flags } => self.send(&wire::init(unique, flags), &[]),
             Call::Attributes => self.send(&wire::attributes(unique, self.size), &[]),
+            Call::FileSystem => self.send(&wire::file_system(unique, self.size), &[]),
             Call::Open => {
                 self.events.push_back(FuseEvent::Opened);
                 self.send(&wire::opened(unique), &[]);

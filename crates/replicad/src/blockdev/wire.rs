@@ -38,6 +38,7 @@ mod opcode {
     pub(super) const OPEN: u32 = 14;
     pub(super) const READ: u32 = 15;
     pub(super) const WRITE: u32 = 16;
+    pub(super) const STATFS: u32 = 17;
     pub(super) const RELEASE: u32 = 18;
     pub(super) const FSYNC: u32 = 20;
     pub(super) const INIT: u32 = 26;
@@ -54,6 +55,8 @@ pub(super) enum Call<'a> {
     Init { flags: u32 },
     /// Attributes of the file.
     Attributes,
+    /// Of the file system that it is: without an answer the loop device passes no discards on.
+    FileSystem,
     /// Somebody opens it.
     Open,
     /// Somebody has closed it.
@@ -96,6 +99,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Asked<'_>> {
     let call = match code {
         opcode::INIT => Call::Init { flags: u32_at(body, 12)? },
         opcode::GETATTR | opcode::SETATTR => Call::Attributes,
+        opcode::STATFS => Call::FileSystem,
         opcode::OPEN => Call::Open,
         opcode::RELEASE => Call::Release,
         opcode::READ => Call::Read { offset: u64_at(body, 8)?, len: u32_at(body, 16)? },
@@ -161,6 +165,18 @@ pub(super) fn attributes(unique: u64, size: u64) -> BytesMut {
     out
 }
 
+/// The file system.
+pub(super) fn file_system(unique: u64, size: u64) -> BytesMut {
+    let mut out = head(unique, 0, 80);
+    out.put_u64_ne(size / u64::from(BLOCK_BYTES));
+    out.put_bytes(0, 32);
+    out.put_u32_ne(BLOCK_BYTES);
+    out.put_u32_ne(0);
+    out.put_u32_ne(BLOCK_BYTES);
+    out.put_bytes(0, 28);
+    out
+}
+
 /// The file is open.
 pub(super) fn opened(unique: u64) -> BytesMut {
     let mut out = head(unique, 0, 16);
@@ -213,7 +229,14 @@ mod tests {
 
     #[test]
     fn every_reply_says_how_long_it_is() {
-        for reply in [init(1, u32::MAX), attributes(2, 1 << 30), opened(3), written(4, 5), head(6, 5, 0)] {
+        for reply in [
+            init(1, u32::MAX),
+            file_system(7, 1 << 30),
+            attributes(2, 1 << 30),
+            opened(3),
+            written(4, 5),
+            head(6, 5, 0),
+        ] {
             assert_eq!(u32_at(&reply, 0), u32::try_from(reply.len()).ok());
         }
     }
