@@ -11,10 +11,13 @@ mod lab;
 mod down;
 #[path = "lab_vm/pair.rs"]
 mod pair;
+#[path = "lab_vm/sbd.rs"]
+mod sbd;
 
 fn main() -> std::process::ExitCode {
     lab::run_vm_tests(&[
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
+        ("sbd_on_a_shared_disk", sbd::sbd_on_a_shared_disk),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])
 }

@@ -9,9 +9,13 @@ use super::run::{Run, StepError, tail};
 use crate::claims::recheck;
 use crate::discovery;
 use crate::facts::StableId;
-use crate::plan::{DeviceGuard, Guard, Step};
+use crate::plan::{DeviceGuard, DrbdTarget, Guard, Step};
 use crate::transport::{Command, ExitStatus, Output};
 
+/// What the looks below are made of.
+const FUNCTIONS: &str = include_str!("device_functions.sh");
+/// What looks at a volume of DRBD; what changes it is put behind it.
+const LOOK_AT_VOLUME: &str = include_str!("volume.sh");
 /// What looks at the device; what writes is put behind it.
 const LOOK: &str = include_str!("device.sh");
 /// How the script says that something does not hold any more.
@@ -73,6 +77,42 @@ pub(super) async fn write(
     ))
 }
 
+/// Looks whether the volume is the one that is meant, on the claimed device, and does with this shell what is to be done: it
+/// finds the device node of the volume in `$dev`, `role`, `connection` and `disks` as functions, and these arguments in
+/// `$@`.
+///
+/// # Errors
+/// It is not as the plan says (nothing was done then), or what was to be done was refused.
+pub(super) async fn volume(
+    step: &Step,
+    run: &Run,
+    target: &DrbdTarget,
+    writer: &str,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<(), StepError> {
+    let script = format!("{FUNCTIONS}\n{LOOK_AT_VOLUME}\n{writer}\n");
+    let minor = target.minor.to_string();
+    let fixed = ["/bin/sh", "-c", &script, "hactl", &target.volume, &minor, &target.path];
+    let command = Command::new(fixed.iter().chain(arguments).copied()).timeout(limit);
+    let output = judged_as(run.exec(&step.node, &command).await?, changed_volume)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(StepError::failed(
+        format!("`{}` ended with {}: {}", step.action, output.status, tail(&output)),
+        "see what DRBD says of it in `dmesg` and by `drbdadm status` on the node; hactl forces nothing. Running again goes \
+         on from here",
+    ))
+}
+
+fn changed_volume(reason: String) -> StepError {
+    StepError::guarded(
+        reason,
+        "the volume is not as it was when the plan was made, and nothing was done to it: plan again",
+    )
+}
+
 /// The script with its arguments.
 fn command(guard: &DeviceGuard, writer: &str, arguments: &[&str], limit: Duration) -> Command {
     let (by, identity, model) = match &guard.identity {
@@ -83,13 +123,17 @@ fn command(guard: &DeviceGuard, writer: &str, arguments: &[&str], limit: Duratio
     };
     let size = guard.size_bytes.to_string();
     let holds = guard.holds.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
-    let script = format!("{LOOK}\n{writer}\n");
+    let script = format!("{FUNCTIONS}\n{LOOK}\n{writer}\n");
     let fixed = ["/bin/sh", "-c", &script, "hactl", &guard.path, by, identity, model, &size, &holds];
     Command::new(fixed.iter().chain(arguments).copied()).timeout(limit)
 }
 
 /// What came back, unless the device was not what the plan says.
 fn judged(output: Output) -> Result<Output, StepError> {
+    judged_as(output, changed)
+}
+
+fn judged_as(output: Output, changed: fn(String) -> StepError) -> Result<Output, StepError> {
     if output.status != ExitStatus::Code(EXIT_CHANGED) {
         return Ok(output);
     }

@@ -8,12 +8,13 @@ use super::agent::{AGENTS_FOLDER, FenceAgent};
 use super::checks::{CHECKS_FILE, CheckItem, load_checks};
 use super::claim_items::ClaimItem;
 use super::error::BarclampError;
+use super::family::Family;
 use super::folder::Folder;
 use super::item::{ForEach, Item, Kind, On, RESOURCES_FILE, load_items};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::paths::lost_paths;
 use super::schema::{SCHEMA_FILE, Schema};
-use super::templates::{TEMPLATE_SUFFIX, TEMPLATES_FOLDER, Templates, file_of};
+use super::templates::{TEMPLATE_SUFFIX, TEMPLATES_FOLDER, Templates, file_of, is_template};
 use crate::inventory::closest;
 use crate::names::RoleName;
 
@@ -46,6 +47,8 @@ const CIB_VARIABLE: &str = "cib";
 pub struct Barclamp {
     /// Its files.
     pub folder: Folder,
+    /// The family that it extends.
+    family: Option<Family>,
     /// What it says of itself.
     pub manifest: Manifest,
     /// Its attributes.
@@ -61,20 +64,38 @@ pub struct Barclamp {
 }
 
 impl Barclamp {
-    /// Loads and checks a folder. `shared` holds the templates that all barclamps may include.
+    /// Loads and checks a folder. `families` are those that it may extend; `shared` holds the templates that all barclamps
+    /// may include.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(folder: Folder, shared: &Folder) -> Result<Self, Vec<BarclampError>> {
+    pub(super) fn load(
+        folder: Folder,
+        families: &BTreeMap<String, Family>,
+        shared: &Folder,
+    ) -> Result<Self, Vec<BarclampError>> {
         let mut errors = unknown_files(&folder);
-        let manifest = keep(Manifest::load(&folder).map_err(|error| vec![error]), &mut errors);
-        let schema = keep(Schema::load(&folder).map_err(|error| vec![error]), &mut errors);
-        let items = keep(load_items(&folder), &mut errors);
-        let checks = keep(load_checks(&folder), &mut errors);
-        let agents = keep(FenceAgent::load_all(&folder), &mut errors);
-        let (Some(manifest), Some(schema), Some(items), Some(checks), Some(agents)) =
-            (manifest, schema, items, checks, agents)
+        let Some(mut manifest) = keep(Manifest::load(&folder).map_err(|error| vec![error]), &mut errors)
         else {
+            return Err(errors);
+        };
+        let family = match manifest.extends.as_ref().map(|name| (name, families.get(name.as_str()))) {
+            Some((name, None)) => {
+                let message = format!("`extends`: there is no family `{name}`");
+                return Err(vec![folder.error(MANIFEST_FILE, None, message)]);
+            }
+            Some((_, Some(family))) => Some(family.clone()),
+            None => None,
+        };
+        for (role, meaning) in family.iter().flat_map(|family| &family.roles) {
+            manifest.roles.entry(role.clone()).or_insert_with(|| meaning.clone());
+        }
+        let of_family = family.as_ref().map(|family| &family.folder);
+        let schema = keep(Schema::load_over(&folder, of_family).map_err(|error| vec![error]), &mut errors);
+        let items = keep(all_items(&folder, of_family), &mut errors);
+        let checks = keep(all_checks(&folder, of_family), &mut errors);
+        let agents = keep(FenceAgent::load_all(&folder), &mut errors);
+        let (Some(schema), Some(items), Some(checks), Some(agents)) = (schema, items, checks, agents) else {
             return Err(errors);
         };
         let of_items =
@@ -82,16 +103,21 @@ impl Barclamp {
         let of_checks =
             checks.iter().flat_map(|check| check.templates().into_iter().map(|text| (check.line, text)));
         let inline: Vec<(u64, String)> = of_items.chain(of_checks).collect();
-        let Some(templates) =
-            keep(Templates::load(&folder, shared, &inline).map_err(|error| vec![error]), &mut errors)
-        else {
+        let with_templates = Family::with_templates(family.as_ref(), &folder);
+        let templates = Templates::load(&with_templates, shared, &inline).map_err(|error| vec![error]);
+        let Some(templates) = keep(templates, &mut errors) else {
             return Err(errors);
         };
-        let barclamp = Self { folder, manifest, schema, items, checks, templates, agents };
+        let barclamp = Self { folder, family, manifest, schema, items, checks, templates, agents };
         barclamp.check_items(&mut errors);
         barclamp.check_circles(&mut errors);
-        barclamp.check_paths(&mut errors);
+        barclamp.check_paths(&with_templates, &mut errors);
         if errors.is_empty() { Ok(barclamp) } else { Err(errors) }
+    }
+
+    /// The folder that something stands in: its own, or the family's.
+    pub(super) fn folder_of(&self, inherited: bool) -> &Folder {
+        self.family.as_ref().filter(|_| inherited).map_or(&self.folder, |family| &family.folder)
     }
 
     /// What it needs block devices for.
@@ -111,7 +137,7 @@ impl Barclamp {
     fn check_items(&self, errors: &mut Vec<BarclampError>) {
         for item in &self.items {
             let mut wrong = |message: String| {
-                errors.push(self.folder.error(
+                errors.push(self.folder_of(item.inherited).error(
                     RESOURCES_FILE,
                     Some(item.line),
                     format!("item `{}`: {message}", item.id),
@@ -147,7 +173,8 @@ impl Barclamp {
             {
                 if !VARIABLES.contains(&name.as_str()) && name != NODE_VARIABLE {
                     let message = format!("check `{}`: there is no variable `{name}` here", check.id);
-                    errors.push(self.folder.error(CHECKS_FILE, Some(check.line), message));
+                    let folder = self.folder_of(check.inherited);
+                    errors.push(folder.error(CHECKS_FILE, Some(check.line), message));
                 }
             }
         }
@@ -227,7 +254,7 @@ impl Barclamp {
                 }
             }
             Kind::File(file) => {
-                if parse_mode(&file.mode).is_none() {
+                if !is_template(&file.mode) && parse_mode(&file.mode).is_none() {
                     wrong(format!("`mode: {}` is not permission bits in octal: write `\"0644\"`", file.mode));
                 }
                 if !file.path.starts_with(['/', '{']) {
@@ -246,7 +273,7 @@ impl Barclamp {
                     wrong("`expects` names nothing: say what its user puts on the device".to_owned());
                 }
             }
-            Kind::Filesystem(_) | Kind::SbdHeader(_) => {}
+            Kind::Filesystem(_) | Kind::SbdHeader(_) | Kind::DrbdVolume(_) => {}
         }
     }
 
@@ -265,7 +292,8 @@ impl Barclamp {
                     if next.id == start.id {
                         let message =
                             format!("item `{}` comes after itself, through `{}`", start.id, item.id);
-                        errors.push(self.folder.error(RESOURCES_FILE, Some(start.line), message));
+                        let folder = self.folder_of(start.inherited);
+                        errors.push(folder.error(RESOURCES_FILE, Some(start.line), message));
                         return;
                     }
                     if seen.insert(&next.id) {
@@ -277,8 +305,8 @@ impl Barclamp {
     }
 
     /// Attributes and fields that templates ask for and that cannot be there.
-    fn check_paths(&self, errors: &mut Vec<BarclampError>) {
-        for (path, source) in self.folder.below(TEMPLATES_FOLDER) {
+    fn check_paths(&self, with_templates: &Folder, errors: &mut Vec<BarclampError>) {
+        for (path, source) in with_templates.below(TEMPLATES_FOLDER) {
             for lost in lost_paths(source, &self.schema) {
                 errors.push(self.folder.error(
                     &format!("{TEMPLATES_FOLDER}/{path}"),
@@ -294,17 +322,17 @@ impl Barclamp {
                 ));
             }
         }
-        let items = self
-            .items
-            .iter()
-            .flat_map(|item| item.templates().into_iter().map(move |text| (RESOURCES_FILE, item.line, text)));
-        let checks = self
-            .checks
-            .iter()
-            .flat_map(|check| check.templates().into_iter().map(move |text| (CHECKS_FILE, check.line, text)));
-        for (file, line, text) in items.chain(checks) {
+        let items = self.items.iter().flat_map(|item| {
+            let place = (self.folder_of(item.inherited), RESOURCES_FILE, item.line);
+            item.templates().into_iter().map(move |text| (place, text))
+        });
+        let checks = self.checks.iter().flat_map(|check| {
+            let place = (self.folder_of(check.inherited), CHECKS_FILE, check.line);
+            check.templates().into_iter().map(move |text| (place, text))
+        });
+        for ((folder, file, line), text) in items.chain(checks) {
             for lost in lost_paths(&text, &self.schema) {
-                errors.push(self.folder.error(file, Some(line), format!("`{text}`: {}", lost.message)));
+                errors.push(folder.error(file, Some(line), format!("`{text}`: {}", lost.message)));
             }
         }
     }
@@ -314,6 +342,36 @@ impl Barclamp {
 pub(super) fn parse_mode(text: &str) -> Option<u32> {
     let digits = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     if digits { u32::from_str_radix(text, 8).ok() } else { None }
+}
+
+/// The items of the family, then its own.
+fn all_items(folder: &Folder, family: Option<&Folder>) -> Result<Vec<Item>, Vec<BarclampError>> {
+    let mut items = family.map(load_items).transpose()?.unwrap_or_default();
+    items.iter_mut().for_each(|item| item.inherited = true);
+    let mut errors = Vec::new();
+    for item in load_items(folder)? {
+        if items.iter().any(|other| other.id == item.id) {
+            let message = format!("item `{}`: the family has one of this name", item.id);
+            errors.push(folder.error(RESOURCES_FILE, Some(item.line), message));
+        }
+        items.push(item);
+    }
+    if errors.is_empty() { Ok(items) } else { Err(errors) }
+}
+
+/// The checks of the family, then its own.
+fn all_checks(folder: &Folder, family: Option<&Folder>) -> Result<Vec<CheckItem>, Vec<BarclampError>> {
+    let mut checks = family.map(load_checks).transpose()?.unwrap_or_default();
+    checks.iter_mut().for_each(|check| check.inherited = true);
+    let mut errors = Vec::new();
+    for check in load_checks(folder)? {
+        if checks.iter().any(|other| other.id == check.id) {
+            let message = format!("check `{}`: the family has one of this name", check.id);
+            errors.push(folder.error(CHECKS_FILE, Some(check.line), message));
+        }
+        checks.push(check);
+    }
+    if errors.is_empty() { Ok(checks) } else { Err(errors) }
 }
 
 fn keep<T>(result: Result<T, Vec<BarclampError>>, errors: &mut Vec<BarclampError>) -> Option<T> {

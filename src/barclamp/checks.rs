@@ -3,6 +3,8 @@
 //! In: the file. Out: typed checks whose texts are still templates; then, for one cluster, rendered ones. Who looks
 //! is `verify`'s matter.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -43,6 +45,8 @@ struct CheckFile {
     http: Option<HttpCheck>,
     #[serde(default)]
     tcp: Option<TcpCheck>,
+    #[serde(default)]
+    replication: Option<Empty>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +92,8 @@ pub struct CheckItem {
     pub id: String,
     /// The line it stands on.
     pub line: u64,
+    /// Whether it stands in the family's folder.
+    pub inherited: bool,
     /// What it asserts, in a line.
     pub summary: String,
     /// An expression that must be true for it to be made.
@@ -107,6 +113,11 @@ pub enum Expect {
     NodesOnline,
     /// Fencing is enabled, every node has a device, and every device runs.
     Fencing,
+    /// These volumes are connected and up to date on both sides.
+    Replication {
+        /// The minors of their devices, by name: those that the node has a disk for.
+        volumes: BTreeMap<String, u32>,
+    },
     /// These resources run, without failures; all of the inventory's when there are none.
     Running {
         /// Their ids.
@@ -156,7 +167,7 @@ impl Expect {
     /// Its texts that may be templates.
     fn texts(&self) -> Vec<&String> {
         match self {
-            Self::Quorum | Self::NodesOnline | Self::Fencing => Vec::new(),
+            Self::Quorum | Self::NodesOnline | Self::Fencing | Self::Replication { .. } => Vec::new(),
             Self::Running { resources } => resources.iter().collect(),
             Self::Unit { name, .. } => vec![name],
             Self::Http { url, contains, .. } => std::iter::once(url).chain(contains).collect(),
@@ -177,7 +188,9 @@ impl Expect {
                 contains: contains.as_deref().map(text).transpose()?,
             },
             Self::Tcp { address, port } => Self::Tcp { address: text(address)?, port: text(port)? },
-            plain @ (Self::Quorum | Self::NodesOnline | Self::Fencing) => plain.clone(),
+            plain @ (Self::Quorum | Self::NodesOnline | Self::Fencing | Self::Replication { .. }) => {
+                plain.clone()
+            }
         })
     }
 }
@@ -229,6 +242,7 @@ fn read_check(written: CheckFile) -> Result<CheckItem, String> {
         written.running.map(|it| Expect::Running { resources: it.resources }),
         written.unit.map(|it| Expect::Unit { name: it.name, active: it.active }),
         written.http.map(|it| Expect::Http { url: it.url, status: it.status, contains: it.contains }),
+        written.replication.map(|Empty {}| Expect::Replication { volumes: BTreeMap::new() }),
         written.tcp.map(|it| Expect::Tcp { address: it.address, port: it.port }),
     ]
     .into_iter()
@@ -238,5 +252,14 @@ fn read_check(written: CheckFile) -> Result<CheckItem, String> {
     let (Some(expect), None) = (expected.next(), expected.next()) else {
         return Err(format!("check `{}` must look at exactly one thing", written.id.value));
     };
-    Ok(CheckItem { id: written.id.value, line, summary: written.summary, when: written.when, on, expect })
+    let inherited = false;
+    Ok(CheckItem {
+        id: written.id.value,
+        line,
+        inherited,
+        summary: written.summary,
+        when: written.when,
+        on,
+        expect,
+    })
 }

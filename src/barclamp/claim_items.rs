@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::claims::ExpectedUuid;
+
 /// `claim`: a need for a block device. Its texts cannot see `node.claims`, which comes of it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +42,8 @@ pub enum AcrossWord {
 pub struct ExpectsItem {
     /// As libblkid names it: `ext4`, `xfs`; `sbd`, `drbd`, `replica` for what it does not know.
     pub kind: String,
-    /// `derived`: it has the UUID in `node.claims.NAME.uuid`; default `any`.
+    /// `derived`: it has the UUID in `node.claims.NAME.uuid`; `common`: one that is the same on all nodes; default
+    /// `any`.
     #[serde(default)]
     pub uuid: UuidWord,
 }
@@ -54,6 +57,18 @@ pub enum UuidWord {
     Any,
     /// The one that follows from the claim.
     Derived,
+    /// The one that follows from the purpose, the same on all nodes.
+    Common,
+}
+
+impl From<UuidWord> for ExpectedUuid {
+    fn from(word: UuidWord) -> Self {
+        match word {
+            UuidWord::Any => Self::Any,
+            UuidWord::Derived => Self::Derived,
+            UuidWord::Common => Self::Common,
+        }
+    }
 }
 
 /// `filesystem`.
@@ -77,4 +92,12 @@ pub struct SbdHeaderItem {
     pub watchdog_timeout_s: String,
     /// How long a message may take to arrive, in seconds.
     pub msgwait_timeout_s: String,
+}
+
+/// `drbd_volume`: everything else stands in the attribute `volumes`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrbdVolumeItem {
+    /// Its name below `volumes`.
+    pub name: String,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::claim_items::{AcrossWord, ClaimItem, FilesystemItem, SbdHeaderItem, UuidWord};
+use super::claim_items::{AcrossWord, ClaimItem, FilesystemItem, SbdHeaderItem};
 use super::error::BarclampError;
 use super::expand::{Instance, instances_of};
 use super::item::Kind;
@@ -94,7 +94,7 @@ fn request(
     let mut expects = Vec::with_capacity(item.expects.len());
     for expected in &item.expects {
         let kind = instance.text(&expected.kind)?;
-        expects.push(Expectation { kind, derived_uuid: expected.uuid == UuidWord::Derived });
+        expects.push(Expectation { kind, uuid: expected.uuid.into() });
     }
     let across = match item.across {
         AcrossWord::Own => Across::Own,

@@ -64,6 +64,7 @@ pub(super) fn node(node: &NodeView, view: &ClusterView) -> Value {
         "address": node.address,
         "roles": node.roles.iter().map(RoleName::as_str).collect::<Vec<_>>(),
         "distro": node.distro.key(),
+        "drbd": node.drbd.word(),
         "claims": view.claims.for_templates(&node.name),
         "first": view.nodes.first().is_some_and(|first| first.name == node.name),
     })

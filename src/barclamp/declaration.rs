@@ -6,8 +6,8 @@ use camino::Utf8PathBuf;
 
 use crate::names::{ClusterName, NodeName};
 use crate::resource::{
-    DeviceClaim, Filesystem, HostsBlock, KernelModule, ManagedFile, Packages, ResourceId, SbdHeader,
-    SharedSecret, Sysctl, Unit,
+    DeviceClaim, DrbdVolume, Filesystem, HostsBlock, KernelModule, ManagedFile, Packages, ResourceId,
+    SbdHeader, SharedSecret, Sysctl, Unit,
 };
 
 /// One thing that is wanted, fully rendered, secrets as markers.
@@ -37,6 +37,8 @@ pub enum Declaration {
     Filesystem(Filesystem),
     /// SBD's header on a device that the nodes share.
     SbdHeader(SbdHeader),
+    /// A volume that DRBD replicates.
+    DrbdVolume(Box<DrbdVolume>),
 }
 
 /// `corosync.conf`: one text for all nodes.
@@ -90,6 +92,7 @@ impl Declaration {
             Self::Claim(it) => &it.id,
             Self::Filesystem(it) => &it.id,
             Self::SbdHeader(it) => &it.id,
+            Self::DrbdVolume(it) => &it.id,
         }
     }
 
@@ -109,6 +112,7 @@ impl Declaration {
             Self::Claim(it) => &it.requires,
             Self::Filesystem(it) => &it.requires,
             Self::SbdHeader(it) => &it.requires,
+            Self::DrbdVolume(it) => &it.requires,
         }
     }
 
@@ -130,6 +134,7 @@ impl Declaration {
             Self::Claim(it) => it.requires.iter_mut().collect(),
             Self::Filesystem(it) => it.requires.iter_mut().collect(),
             Self::SbdHeader(it) => it.requires.iter_mut().collect(),
+            Self::DrbdVolume(it) => it.requires.iter_mut().collect(),
         }
     }
 
@@ -145,7 +150,9 @@ impl Declaration {
             Self::Sysctl(it) => Some(&it.node),
             Self::Claim(it) => Some(&it.node),
             Self::Filesystem(it) => Some(&it.node),
-            Self::Secret(_) | Self::Corosync(_) | Self::Cib(_) | Self::SbdHeader(_) => None,
+            Self::Secret(_) | Self::Corosync(_) | Self::Cib(_) | Self::SbdHeader(_) | Self::DrbdVolume(_) => {
+                None
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ use super::links::Links;
 use super::order::in_use;
 use super::registry::Registry;
 use super::view::ClusterView;
+use super::volumes;
 use crate::names::NodeName;
 use crate::plan::UnitVerb;
 use crate::resource::{
@@ -59,6 +60,7 @@ pub fn declare(registry: &Registry, cluster: &ClusterView) -> Result<Vec<Declara
         return Err(errors);
     }
     check_unique(&drafts, &all, &mut errors);
+    check_reads(&drafts, &all, &mut errors);
     if !data.is_empty() && !drafts.iter().any(|draft| matches!(draft.declaration, Declaration::Cib(_))) {
         errors.push(no_manager(cluster));
     }
@@ -171,7 +173,8 @@ fn draft(
         | Kind::Cluster(_)
         | Kind::Corosync(_)
         | Kind::Cib(_)
-        | Kind::SbdHeader(_) => Ok(Vec::new()),
+        | Kind::SbdHeader(_)
+        | Kind::DrbdVolume(_) => Ok(Vec::new()),
     }
 }
 
@@ -193,6 +196,7 @@ fn of_cluster(
             let id = ResourceId::of_cluster("secret", path.as_str(), &cluster.name);
             let used_by = instance.text(&item.used_by)?;
             let size_bytes = item.size_bytes;
+            let text = item.text.clone();
             Ok(vec![Declaration::Secret(SharedSecret {
                 id,
                 requires,
@@ -200,6 +204,7 @@ fn of_cluster(
                 nodes,
                 path,
                 size_bytes,
+                text,
                 used_by,
             })])
         }
@@ -227,6 +232,9 @@ fn of_cluster(
         }
         Kind::SbdHeader(item) => {
             Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
+        }
+        Kind::DrbdVolume(item) => {
+            Ok(vec![Declaration::DrbdVolume(Box::new(volumes::drbd_volume(instance, item, cluster)?))])
         }
         Kind::Fencing => Ok((data.fencing.packages.iter())
             .filter(|(_, names)| !names.is_empty())
@@ -262,13 +270,13 @@ fn packages(instance: &Instance<'_>, item: &PackagesItem, node: NodeName) -> Res
 
 fn file(instance: &Instance<'_>, item: &FileItem, node: NodeName) -> Result<ManagedFile, BarclampError> {
     let path = absolute(instance, &item.path)?;
-    let mode =
-        parse_mode(&item.mode).ok_or_else(|| instance.error(format!("`{}` is not a mode", item.mode)))?;
+    let mode = instance.text(&item.mode)?;
+    let mode = parse_mode(&mode).ok_or_else(|| instance.error(format!("`{mode}` is not a mode")))?;
     Ok(ManagedFile {
         id: ResourceId::on_node("file", path.as_str(), &node),
         requires: Vec::new(),
         node,
-        content: instance.template(&item.template, None)?,
+        content: content(instance, item)?,
         mode,
         owner: instance.text(&item.owner)?,
         group: instance.text(&item.group)?,
@@ -277,17 +285,29 @@ fn file(instance: &Instance<'_>, item: &FileItem, node: NodeName) -> Result<Mana
     })
 }
 
+/// The content of a file; what the barclamp's template made of the inventory's may be a template itself.
+fn content(instance: &Instance<'_>, item: &FileItem) -> Result<String, BarclampError> {
+    let text = instance.template(&item.template, None)?;
+    match &item.render {
+        Some(render) if instance.text(render)? == "true" => instance.foreign(&text),
+        _ => Ok(text),
+    }
+}
+
 /// The unit; what it reads and who holds it are added with the links.
 fn unit(instance: &Instance<'_>, item: &UnitItem, node: NodeName) -> Result<Unit, BarclampError> {
     let name = instance.text(&item.name)?;
+    // Only what it reads is a matter of this item: another one may say whether it runs.
+    let kind = if item.boot == Boot::Any && item.run == Run::Any { "reread" } else { "unit" };
     Ok(Unit {
-        id: ResourceId::on_node("unit", &name, &node),
+        id: ResourceId::on_node(kind, &name, &node),
         requires: Vec::new(),
         node,
         unit: name,
         boot: match item.boot {
             Boot::Enabled => BootState::Enabled,
             Boot::Disabled => BootState::Disabled,
+            Boot::Never => BootState::Never,
             Boot::Any => BootState::Any,
         },
         run: match item.run {
@@ -331,6 +351,32 @@ fn absolute(instance: &Instance<'_>, path: &str) -> Result<Utf8PathBuf, Barclamp
     }
 }
 
+/// Units that read files that nobody declares.
+fn check_reads(drafts: &[Draft], all: &[Instance<'_>], errors: &mut Vec<BarclampError>) {
+    for draft in drafts {
+        let instance = &all[draft.instance];
+        let (Declaration::Unit(unit), Kind::Unit(item)) = (&draft.declaration, &instance.item.kind) else {
+            continue;
+        };
+        let Some(paths) = &item.reads_paths else { continue };
+        let declared = |path: &&str| {
+            drafts.iter().any(|other| match &other.declaration {
+                Declaration::File(file) => file.node == unit.node && file.path == **path,
+                _ => false,
+            })
+        };
+        match instance.text(paths) {
+            Err(error) => errors.push(error),
+            Ok(paths) => errors.extend(
+                paths
+                    .split_whitespace()
+                    .filter(|path| !declared(path))
+                    .map(|path| instance.error(format!("{} reads {path}, which is not declared", unit.unit))),
+            ),
+        }
+    }
+}
+
 /// Two declarations of one thing.
 fn check_unique(drafts: &[Draft], all: &[Instance<'_>], errors: &mut Vec<BarclampError>) {
     let mut seen: std::collections::BTreeMap<&ResourceId, usize> = std::collections::BTreeMap::new();
@@ -359,6 +405,11 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
             requires.extend(unit.held_by.clone());
             if let Kind::Unit(item) = &instance.item.kind {
                 unit.reads = links.files(instance, &item.reads, &unit.node);
+                if let Some(paths) = &item.reads_paths {
+                    // Rendered without fault by `check_reads`.
+                    let paths = instance.text(paths).unwrap_or_default();
+                    unit.reads.extend(links.files_at(&paths, &unit.node));
+                }
                 requires.extend(unit.reads.iter().map(|(_, id)| id.clone()));
             }
         }
@@ -380,6 +431,7 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
         Declaration::Claim(it) => it.requires = requires,
         Declaration::Filesystem(it) => it.requires = requires,
         Declaration::SbdHeader(it) => it.requires = requires,
+        Declaration::DrbdVolume(it) => it.requires = requires,
     }
     declaration
 }

@@ -10,7 +10,10 @@ use super::error::BarclampError;
 use super::item::{ForEach, Item, Kind};
 use super::templates::{OMIT, RenderError};
 use super::view::{ClusterView, NodeView};
+use super::volumes;
 
+/// What stands for every entry in the path of a `for_each`.
+const ANY: &str = "*";
 /// Most instances of one item.
 const MAX_INSTANCES: usize = 10_000;
 
@@ -82,6 +85,12 @@ impl Instance<'_> {
             context.insert(name.to_owned(), value);
         }
         self.barclamp.templates.render(template, &context).map_err(|error| self.render_error(&error))
+    }
+
+    /// A text of the inventory's own, rendered.
+    pub(super) fn foreign(&self, text: &str) -> Result<String, BarclampError> {
+        let rendered = self.barclamp.templates.render_foreign(text, &self.context);
+        rendered.map_err(|error| self.render_error(&error))
     }
 
     /// Data of the item, rendered.
@@ -184,6 +193,7 @@ pub(super) fn checks_of(
     };
     let nodes: Vec<Option<&NodeView>> = match check.expect {
         Expect::Unit { .. } => context::nodes_on(barclamp, view, &check.on).into_iter().map(Some).collect(),
+        Expect::Replication { .. } => view.nodes.iter().map(Some).collect(),
         _ => vec![None],
     };
     let mut checks = Vec::new();
@@ -198,6 +208,16 @@ pub(super) fn checks_of(
             continue;
         }
         let expect = check.expect.map(|text| barclamp.templates.render_text(text, &context));
+        let expect = match (expect, node) {
+            (Ok(Expect::Replication { .. }), Some(node)) => {
+                let volumes = volumes::on_node(barclamp, view, &node.name);
+                if volumes.is_empty() {
+                    continue;
+                }
+                Ok(Expect::Replication { volumes })
+            }
+            (expect, _) => expect,
+        };
         checks.push(DeclaredCheck {
             barclamp: barclamp.manifest.name.clone(),
             id: check.id.clone(),
@@ -230,10 +250,29 @@ fn repetitions(
             of_nodes(&|node| with_role.contains(&node.name))
         }
         ForEach::Attribute(path) => {
-            let attributes = base.get("attributes");
-            entries(path.iter().fold(attributes, |value, key| value.and_then(|value| value.get(key))))
+            let attributes = base.get("attributes").unwrap_or(&Value::Null);
+            nested(attributes, path)
         }
     }
+}
+
+/// The entries that a path leads to. `*` in it stands for every entry of what it has led to so far: the item then has that
+/// entry as its `parent`, and the key begins with the entry's.
+fn nested(value: &Value, path: &[String]) -> Vec<(String, Value)> {
+    let star = path.iter().position(|key| key == ANY);
+    let (here, rest) = path.split_at(star.unwrap_or(path.len()));
+    let found = entries(here.iter().try_fold(value, |value, key| value.get(key)));
+    let Some(rest) = rest.get(1..) else { return found };
+    let mut all = Vec::new();
+    for (parent_key, parent) in found {
+        for (key, mut inner) in nested(&parent["value"], rest) {
+            if let Some(inner) = inner.as_object_mut() {
+                inner.insert("parent".to_owned(), parent.clone());
+            }
+            all.push((format!("{parent_key}-{key}"), inner));
+        }
+    }
+    all
 }
 
 /// Entries of a mapping or list as `{ key, value }`.

@@ -35,6 +35,12 @@ const ADDRESS_PARAMS: &[&str] = &[
 ];
 /// The attribute that names SBD's disks; without any, the watchdog alone fences.
 const SBD_DEVICES: &str = "/sbd/devices";
+/// Where SBD's timeouts are.
+const SBD_MSGWAIT: &str = "/sbd/msgwait_timeout_s";
+const SBD_WATCHDOG: &str = "/sbd/watchdog_timeout_s";
+/// The parameter of agents that limits how long an action takes, and what it is in seconds where nobody says (fence_sbd).
+const POWER_TIMEOUT: &str = "power_timeout";
+const USUAL_POWER_TIMEOUT_S: u64 = 30;
 /// Time that one look at a device may take. Starting one is a first look at it; Pacemaker's default for that, 20 s, is less
 /// than many management boards take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -250,6 +256,20 @@ impl Builder<'_> {
             if !paths.is_empty() {
                 params.entry(name.clone()).or_insert_with(|| Value::String(paths.join(",")));
             }
+            if pointer == SBD_DEVICES {
+                self.message_time(params);
+            }
+        }
+    }
+
+    /// `sbd message` comes back when the message counts as delivered, after msgwait: an agent that waits no longer than that
+    /// takes every fencing for failed.
+    fn message_time(&self, params: &mut BTreeMap<String, Value>) {
+        let seconds = |pointer: &str| self.attributes.pointer(pointer).and_then(Value::as_u64);
+        let msgwait = seconds(SBD_MSGWAIT).or_else(|| seconds(SBD_WATCHDOG).map(|watchdog| watchdog * 2));
+        let needed = msgwait.map_or(0, |msgwait| msgwait + msgwait / 2);
+        if needed > USUAL_POWER_TIMEOUT_S {
+            params.entry(POWER_TIMEOUT.to_owned()).or_insert_with(|| Value::from(needed));
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Most files of a barclamp.
 pub(super) const MAX_FILES: usize = 2000;
 /// How deep folders may nest.
-const MAX_DEPTH: usize = 8;
+const MAX_DEPTH: usize = 12;
 
 /// The files of one barclamp by path inside its folder.
 #[derive(Debug, Clone)]

@@ -17,17 +17,20 @@ use super::checks::{DeclaredCheck, Expect};
 use super::claims::claim_requests;
 use super::declaration::Declaration;
 use super::declare::{checks, declare};
-use super::error::BarclampError;
+use super::error::{AttributeError, BarclampError};
 use super::registry::Registry;
 use super::view::{ClusterView, NodeView};
 use crate::claims::Claims;
 use crate::distro::Distro;
+use crate::drbd::Generation;
 use crate::inventory::{Setting, decode_constraints, decode_resources};
 use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
 
 /// The files of a case.
 const CLUSTER_FILE: &str = "cluster.yml";
 const ATTRIBUTES_FILE: &str = "attributes.yml";
+/// The folder of the files that a case's attributes name (`local_file`).
+const LOCAL_FOLDER: &str = "local";
 /// The folder of what must come out.
 pub const EXPECTED_FOLDER: &str = "expected";
 /// What replaces the begin and the end of a secret's marker in what is written down.
@@ -67,6 +70,8 @@ struct NodeFile {
     roles: BTreeSet<RoleName>,
     #[serde(default)]
     distro: Option<Distro>,
+    #[serde(default)]
+    drbd: Option<String>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
     #[serde(default)]
@@ -127,9 +132,12 @@ pub fn run_golden(registry: &Registry, name: &BarclampName) -> Result<Vec<Golden
         let expected = cases.entry(case.as_str().to_owned()).or_default();
         if let Ok(file) = inside.strip_prefix(EXPECTED_FOLDER) {
             expected.insert(file.to_owned(), text.to_owned());
-        } else if ![CLUSTER_FILE, ATTRIBUTES_FILE].contains(&inside.as_str()) {
-            let message =
-                format!("a golden test has {CLUSTER_FILE}, {ATTRIBUTES_FILE} and {EXPECTED_FOLDER}/");
+        } else if ![CLUSTER_FILE, ATTRIBUTES_FILE].contains(&inside.as_str())
+            && !inside.starts_with(LOCAL_FOLDER)
+        {
+            let message = format!(
+                "a golden test has {CLUSTER_FILE}, {ATTRIBUTES_FILE}, {LOCAL_FOLDER}/ and {EXPECTED_FOLDER}/"
+            );
             return Err(vec![barclamp.folder.error(&format!("{TESTS_FOLDER}/{path}"), None, message)]);
         }
     }
@@ -155,7 +163,8 @@ fn outcome(
     let mut attributes = written.barclamps.clone();
     attributes.insert(barclamp.manifest.name.clone(), own);
     let mut view = view_of(written).map_err(wrong)?;
-    let result = resolve(registry, attributes, &mut view)
+    let local = |path: &str| barclamp.folder.text(&file(path)).map(str::to_owned);
+    let result = resolve(registry, attributes, &mut view, &local)
         .and_then(|()| {
             view.claims = Claims::placeholders(&view.name, &claim_requests(registry, &view)?);
             declare(registry, &view)
@@ -174,11 +183,28 @@ fn resolve(
     registry: &Registry,
     attributes: BTreeMap<BarclampName, Value>,
     view: &mut ClusterView,
+    local: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), Vec<BarclampError>> {
     let mut errors = Vec::new();
     for (name, attributes) in attributes {
         match registry.resolve(&name, &attributes, &format!("/{name}")) {
-            Ok(resolved) => drop(view.barclamps.insert(name, resolved.value)),
+            Ok(resolved) => {
+                let mut value = resolved.value;
+                for (pointer, path) in registry.local_files(&name, &value) {
+                    match (local(&path), value.pointer_mut(&pointer)) {
+                        (Some(text), Some(place)) => *place = Value::String(text),
+                        _ => errors.push(BarclampError::Attribute {
+                            name: name.clone(),
+                            error: AttributeError::new(
+                                "local-file",
+                                pointer,
+                                format!("there is no file {path}"),
+                            ),
+                        }),
+                    }
+                }
+                view.barclamps.insert(name, value);
+            }
             Err(more) => errors.extend(more),
         }
     }
@@ -205,6 +231,7 @@ fn view_of(written: ClusterFile) -> Result<ClusterView, String> {
             links: node.links,
             roles: node.roles,
             distro: node.distro.unwrap_or(Distro::ASSUMED),
+            drbd: node.drbd.as_deref().map_or(Generation::ASSUMED, Generation::of),
             attributes: settings(node.attributes),
             utilization: node.utilization,
         })
@@ -311,6 +338,18 @@ fn describe(declaration: &Declaration, out: &mut String) {
         Declaration::Filesystem(it) => {
             lines.push(format!("{} on {}, UUID {}", it.fstype.word(), it.device.path, it.device.uuid));
         }
+        Declaration::DrbdVolume(it) => {
+            for (node, device) in &it.members {
+                lines.push(format!("on {node}: {}", device.path));
+            }
+            lines.push(format!(
+                "minor: {}, founder: {}, first sync: {:?}",
+                it.minor, it.founder, it.initial_sync
+            ));
+            lines.extend(
+                it.filesystem.as_ref().map(|(kind, uuid)| format!("{} on it, UUID {uuid}", kind.word())),
+            );
+        }
         Declaration::SbdHeader(it) => {
             lines.push(format!("on {}, written by {}", it.device.path, it.founder));
             lines.push(format!("watchdog {} s, msgwait {} s", it.watchdog_timeout_s, it.msgwait_timeout_s));
@@ -330,6 +369,10 @@ fn describe_check(check: &DeclaredCheck, out: &mut String) {
         Expect::Quorum => "quorum".to_owned(),
         Expect::NodesOnline => "all nodes online".to_owned(),
         Expect::Fencing => "fencing ready".to_owned(),
+        Expect::Replication { volumes } => {
+            let names: Vec<&str> = volumes.keys().map(String::as_str).collect();
+            format!("{} connected and up to date", names.join(", "))
+        }
         Expect::Running { resources } if resources.is_empty() => "all resources run".to_owned(),
         Expect::Running { resources } => format!("{} run", resources.join(", ")),
         Expect::Unit { name, active } => format!("{name} {}", if *active { "active" } else { "not active" }),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::claim_items::{ClaimItem, FilesystemItem, SbdHeaderItem};
+use super::claim_items::{ClaimItem, DrbdVolumeItem, FilesystemItem, SbdHeaderItem};
 use super::error::BarclampError;
 use super::folder::Folder;
 use super::templates::{condition, is_template};
@@ -70,6 +70,8 @@ struct ItemFile {
     filesystem: Option<FilesystemItem>,
     #[serde(default)]
     sbd_header: Option<SbdHeaderItem>,
+    #[serde(default)]
+    drbd_volume: Option<DrbdVolumeItem>,
 }
 
 /// One thing that a barclamp declares.
@@ -79,6 +81,8 @@ pub struct Item {
     pub id: String,
     /// The line it stands on.
     pub line: u64,
+    /// Whether it stands in the family's folder.
+    pub inherited: bool,
     /// Which nodes it is for.
     pub on: On,
     /// What it is repeated for.
@@ -153,6 +157,8 @@ pub enum Kind {
     Filesystem(FilesystemItem),
     /// SBD's header on a claimed device that all nodes share.
     SbdHeader(SbdHeaderItem),
+    /// A volume that DRBD replicates between claimed devices of two nodes.
+    DrbdVolume(DrbdVolumeItem),
 }
 
 impl Kind {
@@ -174,6 +180,7 @@ impl Kind {
             Self::Claim(_) => "claim",
             Self::Filesystem(_) => "filesystem",
             Self::SbdHeader(_) => "sbd_header",
+            Self::DrbdVolume(_) => "drbd_volume",
         }
     }
 
@@ -211,6 +218,9 @@ pub struct PackagesItem {
 pub struct FileItem {
     /// The template below `templates/`.
     pub template: String,
+    /// Whether the content is a template of the inventory's own, to be rendered once more: `true` or anything else.
+    #[serde(default)]
+    pub render: Option<String>,
     /// Absolute path on the node.
     pub path: String,
     /// Permission bits in octal.
@@ -233,13 +243,16 @@ pub struct FileItem {
 pub struct UnitItem {
     /// Its name with suffix.
     pub name: String,
-    /// Whether it starts at boot: `enabled`, `disabled`, `any`.
+    /// Whether it starts at boot: `enabled`, `disabled`, `never`, `any`.
     pub boot: Boot,
     /// Whether it runs: `running`, `stopped`, `any`.
     pub run: Run,
     /// Items of kind `file` that it must have read since they changed.
     #[serde(default)]
     pub reads: Vec<String>,
+    /// Paths of such files, separated by blanks.
+    #[serde(default)]
+    pub reads_paths: Option<String>,
     /// How it reads them again: `reload` or `restart`.
     #[serde(default)]
     pub reread: Reread,
@@ -253,6 +266,8 @@ pub enum Boot {
     Enabled,
     /// It does not.
     Disabled,
+    /// It does not, and nobody else starts it either: it may just as well be masked.
+    Never,
     /// As it is.
     Any,
 }
@@ -300,6 +315,9 @@ pub struct SecretItem {
     pub size_bytes: usize,
     /// The unit that uses it.
     pub used_by: String,
+    /// The file's text, with `{}` for the random bytes in hexadecimal digits; default: the bytes as they are.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// `module`.
@@ -361,10 +379,14 @@ impl Item {
                 texts.extend(item.keep_stopped.iter().cloned());
             }
             Kind::File(item) => {
-                texts.extend([&item.path, &item.owner, &item.group].map(String::clone));
+                texts.extend([&item.path, &item.mode, &item.owner, &item.group].map(String::clone));
+                texts.extend(item.render.clone());
                 texts.extend(item.validate.iter().flatten().cloned());
             }
-            Kind::Unit(item) => texts.push(item.name.clone()),
+            Kind::Unit(item) => {
+                texts.push(item.name.clone());
+                texts.extend(item.reads_paths.clone());
+            }
             Kind::Secret(item) => texts.extend([item.path.clone(), item.used_by.clone()]),
             Kind::Module(item) => texts.push(item.name.clone()),
             Kind::Sysctl(item) => texts.extend([item.key.clone(), item.value.clone()]),
@@ -383,6 +405,7 @@ impl Item {
                     [&item.claim, &item.watchdog_timeout_s, &item.msgwait_timeout_s].map(String::clone),
                 );
             }
+            Kind::DrbdVolume(item) => texts.push(item.name.clone()),
             Kind::Hosts | Kind::Fencing | Kind::Cib(_) => {}
         }
         texts.retain(|text| is_template(text));
@@ -479,6 +502,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
         written.claim.map(Kind::Claim),
         written.filesystem.map(Kind::Filesystem),
         written.sbd_header.map(Kind::SbdHeader),
+        written.drbd_volume.map(Kind::DrbdVolume),
     ]
     .into_iter()
     .flatten()
@@ -509,12 +533,13 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
             | Kind::Claim(_)
             | Kind::Filesystem(_)
             | Kind::SbdHeader(_)
+            | Kind::DrbdVolume(_)
     );
     if for_each.is_some() && !repeatable {
         return Err(format!("item `{id}`: `{}` cannot be repeated", kind.word()));
     }
     let after = written.after.iter().map(|text| parse_ref(text)).collect();
-    Ok(Item { id, line, on, for_each, when: written.when, after, kind })
+    Ok(Item { id, line, inherited: false, on, for_each, when: written.when, after, kind })
 }
 
 pub(super) fn parse_on(text: &str) -> Result<On, String> {

@@ -116,6 +116,19 @@ impl<'a> Links<'a> {
         })
     }
 
+    /// The files at these paths (separated by blanks) on a node, whichever item they are of.
+    pub(super) fn files_at(&self, paths: &str, node: &NodeName) -> Vec<(Utf8PathBuf, ResourceId)> {
+        let wanted: BTreeSet<&str> = paths.split_whitespace().collect();
+        let files = self.drafts.iter().filter_map(|draft| match &draft.declaration {
+            Declaration::File(file) if &file.node == node => Some(file),
+            _ => None,
+        });
+        files
+            .filter(|file| wanted.contains(file.path.as_str()))
+            .map(|file| (file.path.clone(), file.id.clone()))
+            .collect()
+    }
+
     /// The files of these items on a node.
     pub(super) fn files(
         &self,

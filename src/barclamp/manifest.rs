@@ -33,6 +33,9 @@ pub struct Manifest {
     /// Its roles.
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Role>,
+    /// The family whose attributes, roles, items, checks and templates it has as well.
+    #[serde(default)]
+    pub extends: Option<BarclampName>,
     /// Barclamps with a lower number declare first, where `requires` does not decide.
     #[serde(default = "default_order")]
     pub order: u32,

@@ -16,6 +16,7 @@ mod declare;
 mod error;
 mod expand;
 mod explain;
+mod family;
 mod fencing;
 mod fencing_attribute;
 mod fields;
@@ -36,6 +37,7 @@ mod templates;
 #[cfg(test)]
 mod tests;
 mod view;
+mod volumes;
 
 pub use agent::{FenceAgent, FenceParam, FenceScope};
 pub use bundle::Barclamp;

@@ -9,7 +9,7 @@ use super::schema::Schema;
 use crate::inventory::closest;
 
 /// What is known of a node.
-const NODE: &[&str] = &["name", "nodeid", "links", "address", "roles", "distro", "first", "claims"];
+const NODE: &[&str] = &["name", "nodeid", "links", "address", "roles", "distro", "drbd", "first", "claims"];
 /// What is known of a cluster.
 const CLUSTER: &[&str] = &["name", "size", "link_count"];
 /// What is known of the barclamp itself.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::bundle::Barclamp;
 use super::error::{AttributeError, BarclampError};
+use super::family::Family;
 use super::folder::Folder;
 use super::manifest::MANIFEST_FILE;
 use super::schema::Attributes;
@@ -57,8 +58,17 @@ impl Registry {
     fn of_folders(folders: BTreeMap<String, Folder>, shared: &Folder) -> Result<Self, Vec<BarclampError>> {
         let mut barclamps = BTreeMap::new();
         let mut errors = Vec::new();
+        let (of_families, folders): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            folders.into_iter().partition(|(_, folder)| Family::is_one(folder));
+        let mut families: BTreeMap<String, Family> = BTreeMap::new();
+        for (name, folder) in of_families {
+            match Family::load(folder, &name) {
+                Ok(family) => drop(families.insert(name, family)),
+                Err(error) => errors.push(error),
+            }
+        }
         for (name, folder) in folders {
-            match Barclamp::load(folder, shared) {
+            match Barclamp::load(folder, &families, shared) {
                 Ok(barclamp) if barclamp.manifest.name.as_str() == name => {
                     barclamps.insert(barclamp.manifest.name.clone(), barclamp);
                 }
@@ -96,7 +106,7 @@ impl Registry {
                             "item `{}`: `after`: barclamp `{other}` has no item `{}`",
                             item.id, reference.item
                         );
-                        errors.push(barclamp.folder.error(
+                        errors.push(barclamp.folder_of(item.inherited).error(
                             super::item::RESOURCES_FILE,
                             Some(item.line),
                             message,
@@ -144,6 +154,14 @@ impl Registry {
         }
         let wrap = |error: AttributeError| BarclampError::Attribute { name: name.clone(), error };
         barclamp.schema.resolve(attributes, place).map_err(|errors| errors.into_iter().map(wrap).collect())
+    }
+
+    /// The places of valid attributes that name a file of the machine that runs hactl, with the names. Whoever has the
+    /// files puts their content there; that is what templates see.
+    #[must_use]
+    pub fn local_files(&self, name: &BarclampName, attributes: &Value) -> Vec<(String, String)> {
+        let barclamp = self.get(name.as_str()).ok();
+        barclamp.map(|barclamp| barclamp.schema.local_files(attributes)).unwrap_or_default()
     }
 }
 

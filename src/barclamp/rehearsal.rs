@@ -12,6 +12,7 @@ use super::registry::Registry;
 use super::view::{ClusterView, NodeView};
 use crate::claims::Claims;
 use crate::distro::Distro;
+use crate::drbd::Generation;
 use crate::inventory::Cluster;
 use crate::names::BarclampName;
 
@@ -37,6 +38,7 @@ pub fn rehearsal_view(
             address: node.address.to_string(),
             roles: node.roles.clone(),
             distro,
+            drbd: Generation::ASSUMED,
             attributes: node.attributes.clone(),
             utilization: node.utilization.clone(),
         })

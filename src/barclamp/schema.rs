@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::{AttributeError, BarclampError};
 use super::explain::explain;
+use super::family::laid_over;
 use super::folder::Folder;
 use super::migration::Migration;
 use crate::inventory::SecretRef;
@@ -37,6 +38,7 @@ const KEYWORDS: &[&str] = &[
     "exclusiveMinimum",
     "format",
     "items",
+    "local_file",
     "maxItems",
     "maxLength",
     "maxProperties",
@@ -118,7 +120,15 @@ impl Schema {
     /// # Errors
     /// The file is wrong, or uses a keyword that has no meaning here.
     pub fn load(folder: &Folder) -> Result<Self, BarclampError> {
-        let file: SchemaFile = if folder.text(SCHEMA_FILE).is_some() {
+        Self::load_over(folder, None)
+    }
+
+    /// The same, laid over the schema of the family that the barclamp extends.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(super) fn load_over(folder: &Folder, family: Option<&Folder>) -> Result<Self, BarclampError> {
+        let mut file: SchemaFile = if folder.text(SCHEMA_FILE).is_some() {
             folder.yaml(SCHEMA_FILE)?
         } else {
             SchemaFile {
@@ -127,6 +137,11 @@ impl Schema {
                 migrations: Vec::new(),
             }
         };
+        if let Some(family) = family.filter(|family| family.text(SCHEMA_FILE).is_some()) {
+            let base: SchemaFile = family.yaml(SCHEMA_FILE)?;
+            file.attributes = laid_over(&base.attributes, &file.attributes);
+            file.migrations.splice(0..0, base.migrations);
+        }
         let error = |message: String| folder.error(SCHEMA_FILE, None, message);
         if file.attributes.get("type").and_then(Value::as_str) != Some("object") {
             return Err(error("`attributes` must describe an object: `type: object`".to_owned()));
@@ -224,6 +239,51 @@ impl Schema {
                 pointer,
                 "the schema's version must be a whole number",
             )),
+        }
+    }
+
+    /// The places (JSON pointers) of valid attributes that name a file of the machine that runs hactl, with the names.
+    pub(super) fn local_files(&self, attributes: &Value) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        self.find_local(&self.attributes, attributes, "", 0, &mut found);
+        found
+    }
+
+    fn find_local(
+        &self,
+        schema: &Value,
+        value: &Value,
+        pointer: &str,
+        depth: usize,
+        found: &mut Vec<(String, String)>,
+    ) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        match value {
+            Value::String(name) if self.keyword(schema, "local_file").is_some() => {
+                found.push((pointer.to_owned(), name.clone()));
+            }
+            Value::Object(object) => {
+                for (key, value) in object {
+                    if let Some(schema) = self.property(schema, key) {
+                        self.find_local(
+                            schema,
+                            value,
+                            &format!("{pointer}/{}", escape(key)),
+                            depth + 1,
+                            found,
+                        );
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = self.target(schema).get("items") else { return };
+                for (index, item) in items.iter().enumerate() {
+                    self.find_local(schema, item, &format!("{pointer}/{index}"), depth + 1, found);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -393,13 +453,17 @@ fn prepare(schema: &mut Value, at: &str, depth: usize, alternative: bool) -> Res
             let help = close.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default();
             return Err(format!("{at}: `{key}` is not a keyword{help}"));
         }
-        if alternative && matches!(key.as_str(), "default" | "secret") {
+        if alternative && matches!(key.as_str(), "default" | "local_file" | "secret") {
             return Err(format!("{at}: `{key}` has no effect inside of {}", ALTERNATIVES.join(", ")));
         }
         if key == "secret" && !(value == &Value::Bool(true) || value == "allowed") {
             return Err(format!("{at}: `secret` is `true` or `allowed`"));
         }
     }
+    if object.get("local_file").is_some_and(|value| value != &Value::Bool(true)) {
+        return Err(format!("{at}: `local_file` is `true`"));
+    }
+    object.shift_remove("local_file");
     object.shift_remove("secret");
     if object.contains_key("properties") && !object.contains_key("additionalProperties") && !alternative {
         object.insert("additionalProperties".to_owned(), Value::Bool(false));

@@ -12,6 +12,7 @@ use tera::{Context, ErrorKind, Kwargs, State, Tera};
 use super::error::BarclampError;
 use super::folder::Folder;
 use super::item::RESOURCES_FILE;
+use crate::drbd::Word;
 use crate::secrets;
 
 /// Templates of every barclamp stand below this name: `{% include "shared/banner.tera" %}`.
@@ -25,6 +26,8 @@ const XML_SUFFIX: &str = ".xml.tera";
 const INLINE: &str = "inline ";
 /// What `omit` is: an entry with this value is left out. A private-use character, as markers of secrets are.
 pub(super) const OMIT: &str = "\u{E002}";
+/// Begins an entry of data in whose place the entries of a mapping or list are put: `...item.value.services`.
+const SPREAD: &str = "...";
 /// Largest text that a template may make, in bytes.
 const MAX_RENDERED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -140,6 +143,23 @@ impl Templates {
         }
     }
 
+    /// Renders a text that is no part of the barclamp but of an inventory; it sees what the barclamp's own see.
+    ///
+    /// # Errors
+    /// As [`Self::render`]; also when it does not compile.
+    pub fn render_foreign(&self, text: &str, context: &Context) -> Result<String, RenderError> {
+        let rendered = self.tera.render_str(text, context, false).map_err(|error| {
+            let (place, message) = words(&error);
+            let template = "the template".to_owned();
+            RenderError { template, line: place.map(|(_, line)| line), message: secrets::masked(&message) }
+        })?;
+        if rendered.len() > MAX_RENDERED_BYTES {
+            let message = format!("it makes more than {MAX_RENDERED_BYTES} bytes");
+            return Err(RenderError { template: "the template".to_owned(), line: None, message });
+        }
+        Ok(rendered)
+    }
+
     /// Whether the condition of a declaration holds.
     ///
     /// # Errors
@@ -158,7 +178,10 @@ impl Templates {
             Value::Array(items) => {
                 let mut rendered = Vec::with_capacity(items.len());
                 for item in items {
-                    rendered.push(self.render_data(item, context)?);
+                    match item.as_str().and_then(|text| text.strip_prefix(SPREAD)) {
+                        Some(path) => rendered.extend(entries(&lookup(path, context)?)),
+                        None => rendered.push(self.render_data(item, context)?),
+                    }
                 }
                 rendered.retain(|item| item.as_str() != Some(OMIT));
                 Value::Array(rendered)
@@ -166,6 +189,12 @@ impl Templates {
             Value::Object(object) => {
                 let mut rendered = serde_json::Map::new();
                 for (key, value) in object {
+                    if let Some(path) = key.strip_prefix(SPREAD) {
+                        if let Value::Object(more) = lookup(path, context)? {
+                            rendered.extend(more);
+                        }
+                        continue;
+                    }
                     let key = self.render_text(key, context)?;
                     let value = self.render_data(value, context)?;
                     if key != OMIT && value.as_str() != Some(OMIT) {
@@ -190,6 +219,27 @@ impl Templates {
             return Err(RenderError { template: name.to_owned(), line: None, message });
         }
         Ok(text)
+    }
+}
+
+/// What is put in place of `...PATH`: the value that the dotted path leads to, nothing where it leads nowhere.
+fn lookup(path: &str, context: &Context) -> Result<Value, RenderError> {
+    let mut keys = path.split('.');
+    let first = keys.next().and_then(|name| context.get(name));
+    let value = serde_json::to_value(first).map_err(|error| RenderError {
+        template: format!("{INLINE}{SPREAD}{path}"),
+        line: None,
+        message: error.to_string(),
+    })?;
+    Ok(keys.try_fold(&value, |value, key| value.get(key)).cloned().unwrap_or(Value::Null))
+}
+
+/// The entries of a list, the keys of a mapping.
+fn entries(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items.clone(),
+        Value::Object(object) => object.keys().cloned().map(Value::String).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -236,6 +286,7 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("one_zero", |value: bool, _: Kwargs, _: &State| i64::from(value));
     tera.register_filter("bracketed", |value: &str, _: Kwargs, _: &State| bracketed(value));
     tera.register_filter("unit_name", |value: &str, _: Kwargs, _: &State| unit_name(value));
+    tera.register_filter("drbd_word", |value: tera::Value, _: Kwargs, _: &State| drbd_word(&value));
     tera.register_filter("line", |value: tera::Value, _: Kwargs, _: &State| single_line(&value));
 }
 
@@ -261,6 +312,17 @@ fn unit_name(path: &str) -> String {
         }
     }
     name
+}
+
+/// A value as `drbd.conf` has it: flags and numbers bare, everything else in quotation marks where it needs them.
+fn drbd_word(value: &tera::Value) -> tera::TeraResult<String> {
+    let text = single_line(value)?;
+    let word = match (value.as_bool(), text.as_str()) {
+        (Some(true), _) | (None, "yes") => Word::bare("yes"),
+        (Some(false), _) | (None, "no") => Word::bare("no"),
+        _ => Word::new(text),
+    };
+    word.map(|word| word.to_string()).map_err(tera::Error::message)
 }
 
 /// The value, which must be a single line: nothing can be smuggled into a configuration file.

@@ -137,11 +137,28 @@ fn mistakes_of_an_author_are_found_when_the_barclamp_is_loaded() {
             continue;
         }
         let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap();
-        let errors = Barclamp::load(Folder::read(&path).unwrap(), &shared).map(|_| ()).unwrap_err();
+        let errors =
+            Barclamp::load(Folder::read(&path).unwrap(), &BTreeMap::new(), &shared).map(|_| ()).unwrap_err();
         assert!(words(&errors).contains(expected.trim_end_matches('\n')), "{path}: {}", words(&errors));
         tried += 1;
     }
     assert!(tried >= 20, "{tried}");
+}
+
+#[test]
+fn names_of_local_files_are_found_wherever_the_schema_has_them() {
+    let schema = schema(
+        "version: 1\nattributes:\n  type: object\n  properties:\n    list: { type: array, items: { $ref: '#/$defs/it' } }\n    \
+         map: { type: object, additionalProperties: { type: string, local_file: true } }\n    plain: { type: string }\n  \
+         $defs: { it: { type: object, properties: { from: { type: string, local_file: true } } } }\n",
+    );
+    let value = json!({ "list": [{ "from": "a" }, {}], "map": { "x/y": "b" }, "plain": "c" });
+    let found = schema.local_files(&value);
+    let found: Vec<(&str, &str)> = found.iter().map(|(at, name)| (at.as_str(), name.as_str())).collect();
+    assert_eq!(found, [("/list/0/from", "a"), ("/map/x~1y", "b")]);
+    for (pointer, _) in found {
+        assert!(value.pointer(pointer).is_some(), "{pointer}");
+    }
 }
 
 fn schema(text: &str) -> Schema {

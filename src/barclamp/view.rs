@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::claims::Claims;
 use crate::distro::Distro;
+use crate::drbd::Generation;
 use crate::inventory::{Constraint, Resource, Setting};
 use crate::names::{BarclampName, ClusterName, NodeName, RoleName};
 
@@ -51,6 +52,8 @@ pub struct NodeView {
     pub roles: BTreeSet<RoleName>,
     /// What it runs.
     pub distro: Distro,
+    /// For which DRBD its configuration is written.
+    pub drbd: Generation,
     /// Permanent node attributes.
     pub attributes: BTreeMap<String, Setting>,
     /// How much of what it has.

@@ -125,15 +125,21 @@ fn of_claimed(purpose: &str, entry: &ClaimEntry, device: &BlockDevice, devices: 
 
 /// The first signature that the claim's user does not put there.
 fn unexpected<'c>(expects: &[ExpectedSignature], content: &'c DeviceContent) -> Option<&'c Signature> {
-    let same = |expected: &str, found: Option<&String>| {
-        found.is_some_and(|found| found.eq_ignore_ascii_case(expected))
+    content.signatures.iter().find(|found| !is_expected(expects, found, &content.signatures))
+}
+
+/// What stands for whatever its user's users put there.
+const ANYTHING: &str = "any";
+
+/// Whether a signature is one that the claim's user puts there. `any` is whatever lies on a volume whose metadata, which
+/// the claim expects as well, is there.
+pub(super) fn is_expected(expects: &[ExpectedSignature], found: &Signature, all: &[Signature]) -> bool {
+    let names = |expected: &ExpectedSignature, found: &Signature| {
+        let same = |uuid: &String| found.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid));
+        expected.kind == found.kind && expected.uuid.as_ref().is_none_or(same)
     };
-    content.signatures.iter().find(|found| {
-        !expects.iter().any(|expected| {
-            expected.kind == found.kind
-                && expected.uuid.as_ref().is_none_or(|uuid| same(uuid, found.uuid.as_ref()))
-        })
-    })
+    let proven = || all.iter().any(|one| expects.iter().any(|expected| names(expected, one)));
+    expects.iter().any(|expected| names(expected, found) || (expected.kind == ANYTHING && proven()))
 }
 
 fn ledger_finding(claimed: &Claimed<'_>, verdict: Option<&Verdict>) -> Finding {

@@ -37,6 +37,18 @@ pub struct ClaimRequest {
 pub struct Expectation {
     /// As libblkid names it.
     pub kind: String,
-    /// Whether it gets the UUID that follows from the claim (see [`super::derived_uuid`]); any other otherwise.
-    pub derived_uuid: bool,
+    /// Which UUID it gets.
+    pub uuid: ExpectedUuid,
+}
+
+/// The UUID of what is put on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedUuid {
+    /// Whatever its user gives it.
+    Any,
+    /// The one that follows from the claim (see [`super::derived_uuid`]): another one on each node.
+    Derived,
+    /// The one that follows from the purpose (see [`super::common_uuid`]): the same on all nodes, as for what is
+    /// replicated between them.
+    Common,
 }

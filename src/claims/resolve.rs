@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::across;
 use super::claimed::{ClaimedDevice, Claims};
 use super::consent;
+use super::judge::is_expected;
 use super::refusal::Refusal;
-use super::request::ClaimRequest;
+use super::request::{ClaimRequest, ExpectedUuid};
 use super::select::matching;
-use super::uuid::derived_uuid;
+use super::uuid::{common_uuid, derived_uuid};
 use super::{JudgedDevice, Verdict, claim_help, judge};
 use crate::facts::{
     BlockDevice, ClaimEntry, ClaimLedger, DeviceContent, ExpectedSignature, Fact, FleetFacts, Signature,
@@ -258,14 +259,7 @@ impl<'a> OnNode<'a> {
             return Err(no("it is not recorded as claimed", "plan again"));
         };
         let mut claimed = self.claimed(request, device, entry.identity.clone(), link, false);
-        let expected = |found: &Signature| {
-            claimed.expects.iter().any(|expected| {
-                expected.kind == found.kind
-                    && expected.uuid.as_ref().is_none_or(|uuid| {
-                        found.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid))
-                    })
-            })
-        };
+        let expected = |found: &Signature| is_expected(&claimed.expects, found, &claimed.found);
         if !claimed.found.iter().all(expected) {
             if !consent::covers(&claim.wipe, &claimed.found) {
                 let held: Vec<String> = consent::needed(&claimed.found).into_iter().collect();
@@ -496,7 +490,11 @@ impl<'a> OnNode<'a> {
         let uuid = derived_uuid(&self.cluster.name, self.name, &request.purpose, &identity);
         let expects = request.expects.iter().map(|expected| ExpectedSignature {
             kind: expected.kind.clone(),
-            uuid: expected.derived_uuid.then(|| uuid.clone()),
+            uuid: match expected.uuid {
+                ExpectedUuid::Any => None,
+                ExpectedUuid::Derived => Some(uuid.clone()),
+                ExpectedUuid::Common => Some(common_uuid(&self.cluster.name, &request.purpose)),
+            },
         });
         let mut claimed = ClaimedDevice {
             purpose: request.purpose.clone(),

@@ -105,7 +105,7 @@ fn request(nodes: &[&str], across: Across) -> ClaimRequest {
         nodes: nodes.iter().map(|name| node(name)).collect(),
         across,
         minimum_bytes: 16 * MIB,
-        expects: vec![Expectation { kind: "ext4".to_owned(), derived_uuid: true }],
+        expects: vec![Expectation { kind: "ext4".to_owned(), uuid: ExpectedUuid::Derived }],
     }
 }
 
@@ -344,7 +344,7 @@ fn a_shared_device_is_the_same_one_everywhere() {
     });
     let later = |known: ClaimLedger| {
         let mut wanted = request(&["a", "b"], Across::Shared);
-        wanted.expects[0].derived_uuid = false;
+        wanted.expects[0].uuid = ExpectedUuid::Any;
         let explicit = cluster("a: { data: { model: DISK } }, b: { data: { model: DISK } }");
         let seen = facts(&[("a", vec![header.clone()], known), ("b", vec![header.clone()], none())]);
         resolve(&explicit, &seen, &[wanted])

@@ -9,9 +9,19 @@ use crate::names::{ClusterName, NodeName};
 /// other claim. Version 8 of RFC 9562 (section 5.8: 122 bits of one's own choice, here of a SHA-256 digest).
 #[must_use]
 pub fn derived_uuid(cluster: &ClusterName, node: &NodeName, purpose: &str, identity: &StableId) -> String {
+    of_parts(&["hactl claim", cluster.as_str(), node.as_str(), purpose, &identity.to_string()])
+}
+
+/// The UUID for what is replicated between the devices of this purpose: the same on every node.
+#[must_use]
+pub fn common_uuid(cluster: &ClusterName, purpose: &str) -> String {
+    of_parts(&["hactl volume", cluster.as_str(), purpose])
+}
+
+fn of_parts(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     // Lengths keep two different claims from giving the same bytes.
-    for part in ["hactl claim", cluster.as_str(), node.as_str(), purpose, &identity.to_string()] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }

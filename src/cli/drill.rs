@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::confirm::Approval;
 use super::opened::Opened;
 use super::verify::VerifyArgs;
-use super::{CommandError, Console, ExitCode, GlobalArgs, Interrupt, confirm};
+use super::{CommandError, Console, ExitCode, GlobalArgs, Interrupt};
 use crate::pipeline::{Drill, DrillError};
 use crate::ui::{Detail, drill_text, verify_text};
 
@@ -18,7 +19,8 @@ pub(super) async fn run(
     console: &Console,
     global: &GlobalArgs,
 ) -> Result<ExitCode, CommandError> {
-    confirm::answerable(console, arguments.yes, &arguments.inventory)?;
+    let approval = Approval { yes: arguments.yes, json: arguments.json };
+    approval.answerable(console, &arguments.inventory)?;
     let mut opened = Opened::open("verify", &arguments.inventory, &arguments.nodes, console, global).await?;
     opened.session.all_answered().map_err(|error| opened.refused(error))?;
     let _locks = opened.session.lock().await.map_err(|error| opened.refused(error))?;
@@ -27,7 +29,7 @@ pub(super) async fn run(
     let drill = prepared.map_err(|error| failed(error, &opened, console))?;
     opened.progress.finish();
     console.tell(&announcement(&drill));
-    confirm::confirm(&format!("Cut the power of {} now?", drill.target.victim), arguments.yes)?;
+    approval.confirm(&format!("Cut the power of {} now?", drill.target.victim))?;
 
     let interrupt = Interrupt::watch(Arc::clone(&opened.progress))?;
     let drilled = opened.session.drill(&drill, interrupt.receiver()).await;

@@ -8,7 +8,9 @@ use crate::cib::Cib;
 use crate::corosync::CorosyncConf;
 use crate::names::NodeName;
 use crate::plan::{Blocked, Note};
-use crate::resource::{CibConfig, CorosyncConfig, LabFencing, LinkCheck, Membership, Resource, ResourceId};
+use crate::resource::{
+    CibConfig, CorosyncConfig, LabFencing, LinkCheck, Membership, Resource, ResourceId, VolumeSync,
+};
 
 /// corosync's first UDP port; link N uses the Nth after it unless its interface says otherwise (corosync.conf(5)).
 const FIRST_PORT: u16 = 5405;
@@ -52,14 +54,39 @@ pub fn resources(view: &ClusterView, registry: &Registry) -> Result<Desired, Vec
             .filter_map(|declaration| lab_fencing(declaration, registry))
             .map(|fencing| Box::new(fencing) as Box<dyn Resource>),
     );
+    let in_sync = in_sync(&declarations);
     let formed = !membership.requires.is_empty();
     for declaration in declarations {
         resources.push(resource(declaration, &first, formed.then_some(&membership.id)));
     }
+    resources.extend(in_sync.into_iter().map(|sync| Box::new(sync) as Box<dyn Resource>));
     if formed {
         resources.push(Box::new(membership));
     }
     Ok(Desired { resources, ..Desired::default() })
+}
+
+/// That both sides of every volume hold the same, once the cluster has them.
+fn in_sync(declarations: &[Declaration]) -> Vec<VolumeSync> {
+    let cib = declarations.iter().find_map(|declaration| match declaration {
+        Declaration::Cib(cib) => Some(cib.id.clone()),
+        _ => None,
+    });
+    let volumes = declarations.iter().filter_map(|declaration| match declaration {
+        Declaration::DrbdVolume(volume) => Some(volume),
+        _ => None,
+    });
+    volumes
+        .map(|volume| VolumeSync {
+            id: ResourceId::of_cluster("in-sync", &volume.name, &volume.cluster),
+            requires: std::iter::once(volume.id.clone()).chain(cib.clone()).collect(),
+            volume_id: volume.id.clone(),
+            volume: volume.name.clone(),
+            minor: volume.minor,
+            node: volume.founder.clone(),
+            size_bytes: volume.members.values().map(|device| device.size_bytes).max().unwrap_or(0),
+        })
+        .collect()
 }
 
 fn stack_unit(declaration: &Declaration) -> Option<ResourceId> {
@@ -116,6 +143,10 @@ fn resource(
         Declaration::SbdHeader(mut it) => {
             it.requires = after(it.requires);
             Box::new(it)
+        }
+        Declaration::DrbdVolume(mut it) => {
+            it.requires = after(it.requires);
+            it
         }
         Declaration::Corosync(it) => Box::new(CorosyncConfig {
             id: it.id,

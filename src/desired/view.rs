@@ -8,9 +8,10 @@ use super::NodeIds;
 use crate::barclamp::{ClusterView, NodeView};
 use crate::claims::Claims;
 use crate::distro::Distro;
-use crate::facts::FleetFacts;
+use crate::drbd::Generation;
+use crate::facts::{FleetFacts, Observation, Query};
 use crate::inventory::Cluster;
-use crate::names::BarclampName;
+use crate::names::{BarclampName, NodeName};
 use crate::plan::Blocked;
 use crate::resource::ResourceId;
 
@@ -55,6 +56,7 @@ pub fn view(
             address: node.address.to_string(),
             roles: node.roles.clone(),
             distro,
+            drbd: drbd_generation(facts, name),
             attributes: node.attributes.clone(),
             utilization: node.utilization.clone(),
         });
@@ -74,6 +76,14 @@ pub fn view(
         resource_defaults: cluster.resource_defaults.clone(),
         operation_defaults: cluster.operation_defaults.clone(),
     })
+}
+
+/// The DRBD that the node's kernel has.
+fn drbd_generation(facts: &FleetFacts, node: &NodeName) -> Generation {
+    match facts.node(node).map(|seen| seen.observation(&Query::DrbdModule)) {
+        Some(Observation::Text(Some(version))) => Generation::of(version.trim()),
+        _ => Generation::ASSUMED,
+    }
 }
 
 fn refusal(node: &crate::names::NodeName, reason: String, advice: &str) -> Blocked {

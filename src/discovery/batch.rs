@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::ClusterProbe;
+use super::drbd::{DrbdModuleProbe, DrbdProbe};
 use super::file::FileProbe;
 use super::frames::Reply;
 use super::module::ModuleProbe;
@@ -68,6 +69,11 @@ pub(super) fn batches(queries: &BTreeSet<Query>) -> Vec<Batch> {
             Query::Unit { name } => units.push(name.clone()),
             Query::Module { name } => modules.push(name.clone()),
             Query::Sysctl { key } => sysctls.push(key.clone()),
+            Query::DrbdModule => batches.push(Batch::new(vec![query.clone()], DrbdModuleProbe)),
+            Query::DrbdStatus => batches.push(Batch::new(vec![query.clone()], DrbdProbe(None))),
+            Query::Drbd(volume) => {
+                batches.push(Batch::new(vec![query.clone()], DrbdProbe(Some(volume.clone()))));
+            }
             Query::Cluster(report) => batches.push(Batch::new(vec![query.clone()], ClusterProbe(*report))),
         }
     }

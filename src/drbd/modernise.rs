@@ -15,6 +15,26 @@ pub enum Generation {
     V9,
 }
 
+impl Generation {
+    /// The one that distributions carry: what is written for a node whose kernel nobody has asked.
+    pub const ASSUMED: Self = Self::V84;
+
+    /// The generation of a version of the kernel module: `8.4.11`, `9.2.8`.
+    #[must_use]
+    pub fn of(version: &str) -> Self {
+        if version.starts_with('9') { Self::V9 } else { Self::V84 }
+    }
+
+    /// Its name for people and templates.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V84 => "8.4",
+            Self::V9 => "9",
+        }
+    }
+}
+
 /// A file brought up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Modernised {

@@ -39,6 +39,23 @@ pub enum Query {
     },
     /// The state of the cluster stack.
     Cluster(ClusterQuery),
+    /// The version of DRBD's kernel module; absent where the running kernel has none.
+    DrbdModule,
+    /// All volumes of DRBD, as the kernel tells them.
+    DrbdStatus,
+    /// One volume of DRBD.
+    Drbd(DrbdQuery),
+}
+
+/// Which volume of DRBD is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DrbdQuery {
+    /// Its name.
+    pub volume: String,
+    /// The number of its device.
+    pub minor: u32,
+    /// The device that it lies on, where all about it is wanted, and not only its state.
+    pub device: Option<String>,
 }
 
 /// One of the cluster stack's own reports.

@@ -2,6 +2,8 @@
 //!
 //! In: a JSON pointer (RFC 6901) into the merged inventory. Out: a place. For errors found after loading.
 
+use camino::Utf8Path;
+
 use super::diagnostic::{Diagnostic, Span};
 use super::source::{Position, Sources};
 use super::tree::{Node, Value};
@@ -46,6 +48,13 @@ impl Spans {
     #[must_use]
     pub fn position(&self, pointer: &str) -> Option<Position> {
         self.value(pointer).and_then(|span| self.sources.position(span))
+    }
+
+    /// The folder that relative paths in the value at this pointer start from.
+    #[must_use]
+    pub fn base(&self, pointer: &str) -> Option<&Utf8Path> {
+        let span = self.value(pointer)?;
+        self.sources.get(span.source).map(|source| source.base.as_path())
     }
 
     /// A mistake that stands at this pointer.

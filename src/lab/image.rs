@@ -20,7 +20,7 @@ const IMAGE_VERSION: &str = "1";
 /// What is in it besides `apt` and essential packages.
 const INCLUDE: &str = "systemd-sysv,dbus,openssh-server,udev,iproute2,util-linux,kmod,ca-certificates,sudo";
 /// Where the nodes see the package repository.
-pub(crate) const NODE_REPOSITORY: &str = "/srv/hactl-lab-packages";
+pub(crate) const NODE_REPOSITORY: &str = "/opt/hactl-lab-packages";
 /// Units that are of no use in a lab, or that change what the host has set up.
 const MASKED: [&str; 15] = [
     "apt-daily-upgrade.timer",

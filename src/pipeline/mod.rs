@@ -7,6 +7,7 @@ mod connect;
 mod destroy;
 mod drill;
 mod error;
+mod local_files;
 mod open;
 mod options;
 mod prepare;

@@ -13,6 +13,9 @@ use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
 use crate::inventory::{Loaded, Node};
 use crate::plan::preflight;
 
+/// The barclamp that uses the kernel's DRBD.
+const DRBD: &str = "drbd";
+
 impl Session {
     /// Checks everything that can be checked offline, then connects to the nodes and learns what is always learned.
     /// A node that does not answer is data, not an error.
@@ -60,7 +63,11 @@ impl Session {
         let began = Instant::now();
         let total = self.fleet.iter().count() + self.unusable.len();
         self.events.emit(Event::PhaseStarted { phase: Phase::Discover, total });
-        let first: BTreeSet<Query> = preflight::queries().into_iter().collect();
+        let mut first: BTreeSet<Query> = preflight::queries().into_iter().collect();
+        // For which DRBD its configuration is written must be known before anything is rendered.
+        if self.attributes.values().any(|used| used.keys().any(|name| name.as_str() == DRBD)) {
+            first.insert(Query::DrbdModule);
+        }
         self.facts = discovery::discover(&self.fleet, &self.unusable, &first, self.options.parallel).await;
         for (node, outcome) in &self.facts.nodes {
             let problem = match outcome {

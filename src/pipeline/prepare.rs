@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::PipelineError;
+use super::{PipelineError, local_files};
 use crate::barclamp::{BarclampError, Registry, rehearse, secret_uses};
 use crate::inventory::{Cluster, Diagnostic, Loaded, SecretRef, SecretResolver, Sudo};
 use crate::names::{BarclampName, ClusterName};
@@ -39,7 +39,15 @@ impl Prepared {
                 match registry.resolve(name, &entry.attributes, &entry.pointer) {
                     Ok(valid) => {
                         references.extend(valid.secrets.into_iter().map(|it| (it.name, it.reference)));
-                        resolved.insert(name.clone(), valid.value);
+                        let mut value = valid.value;
+                        mistakes.extend(local_files::read(
+                            &loaded,
+                            &registry,
+                            name,
+                            &entry.pointer,
+                            &mut value,
+                        ));
+                        resolved.insert(name.clone(), value);
                     }
                     Err(errors) => {
                         mistakes

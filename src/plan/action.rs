@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use super::Check;
+use super::{Check, DrbdTarget, DrbdVerb};
 use crate::facts::{ClaimEntry, Digest};
 use crate::names::NodeName;
 
@@ -137,8 +137,11 @@ pub enum Action {
     GenerateSecret {
         /// Absolute path.
         path: Utf8PathBuf,
-        /// Its size in bytes.
+        /// How many random bytes.
         size_bytes: usize,
+        /// The file's text, with `{}` for the bytes in hexadecimal digits; absent: the bytes as they are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
     /// Copy a secret file from another node, through this machine's memory.
     CopySecret {
@@ -233,6 +236,45 @@ pub enum Action {
         /// How long a message may take to arrive, in seconds.
         msgwait_timeout_s: u32,
     },
+    /// Make DRBD's metadata at the end of the device that the guard names, which holds nothing.
+    CreateDrbdMetadata {
+        /// The volume.
+        target: DrbdTarget,
+    },
+    /// Something that DRBD's own tools do to a volume.
+    Drbd {
+        /// The volume.
+        target: DrbdTarget,
+        /// What.
+        verb: DrbdVerb,
+    },
+    /// Make a file system on a volume that is Primary here and holds nothing, or nothing but what was not completed.
+    MakeVolumeFilesystem {
+        /// The volume.
+        target: DrbdTarget,
+        /// Which.
+        fstype: FilesystemType,
+        /// Its UUID, chosen beforehand.
+        uuid: String,
+        /// Whether the volume holds one with this UUID that was not completed.
+        unfinished: bool,
+    },
+    /// Grow the mounted file system of a volume to the volume's size.
+    GrowVolumeFilesystem {
+        /// The volume.
+        target: DrbdTarget,
+        /// Which.
+        fstype: FilesystemType,
+        /// Where it is mounted.
+        mount: String,
+    },
+    /// Have Pacemaker forget the failures of a resource on a node, and try again.
+    CleanupResource {
+        /// Its id.
+        resource: String,
+        /// The node.
+        target: NodeName,
+    },
     /// Have systemd read its unit files again.
     ReloadUnitFiles,
     /// Wait for a condition.
@@ -290,7 +332,9 @@ impl fmt::Display for Action {
             Self::RemoveFile { path, restore: None } => write!(f, "remove {path}"),
             Self::RemoveFile { path, restore: Some(_) } => write!(f, "put back the earlier {path}"),
             Self::Unit { unit, verb } => write!(f, "{} {unit}", verb.word()),
-            Self::GenerateSecret { path, size_bytes } => write!(f, "make {path} ({size_bytes} random bytes)"),
+            Self::GenerateSecret { path, size_bytes, .. } => {
+                write!(f, "make {path} ({size_bytes} random bytes)")
+            }
             Self::CopySecret { path, from } => write!(f, "copy {path} from {from}"),
             Self::LoadModule { name } => write!(f, "load kernel module {name}"),
             Self::SetSysctl { key, value } => write!(f, "set {key} = {value}"),
@@ -323,6 +367,17 @@ impl fmt::Display for Action {
                 write!(f, "make {} on {path} (UUID {uuid})", fstype.word())
             }
             Self::CreateSbdHeader { path, .. } => write!(f, "write the SBD header on {path}"),
+            Self::CreateDrbdMetadata { target } => write!(f, "make the metadata of DRBD on {}", target.path),
+            Self::Drbd { target, verb } => write!(f, "{verb} volume {}", target.volume),
+            Self::MakeVolumeFilesystem { target, fstype, uuid, .. } => {
+                write!(f, "make {} on /dev/drbd{} (UUID {uuid})", fstype.word(), target.minor)
+            }
+            Self::GrowVolumeFilesystem { target, fstype, .. } => {
+                write!(f, "grow {} on /dev/drbd{}", fstype.word(), target.minor)
+            }
+            Self::CleanupResource { resource, target } => {
+                write!(f, "forget the failures of {resource} on {target}")
+            }
             Self::ReloadUnitFiles => f.write_str("have systemd read its unit files again"),
             Self::Wait { until, limit_s } => write!(f, "wait until {until} (at most {limit_s} s)"),
         }

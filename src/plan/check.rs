@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cib::{ClusterStatus, parse_crm_mon};
 use crate::corosync::parse_quorum_status;
-use crate::facts::{ClusterQuery, Digest, Observation, Query};
+use crate::drbd::Observed;
+use crate::facts::{ClusterQuery, Digest, DrbdQuery, Observation, Query};
 use crate::names::NodeName;
+use crate::plan::VolumeGoal;
 
 /// A condition, evaluated on the step's node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,15 @@ pub enum Check {
         /// On or off.
         on: bool,
     },
+    /// A volume of DRBD is this far.
+    Volume {
+        /// Its name.
+        volume: String,
+        /// The number of its device.
+        minor: u32,
+        /// How far.
+        goal: VolumeGoal,
+    },
     /// These resources run, managed and without failure.
     Running {
         /// Their ids.
@@ -75,6 +86,11 @@ impl Check {
             Self::UnitActive { unit, .. } => BTreeSet::from([Query::Unit { name: unit.clone() }]),
             Self::Membership { .. } => BTreeSet::from([Query::Cluster(ClusterQuery::Quorum)]),
             Self::Settled => BTreeSet::from([Query::Cluster(ClusterQuery::Idle)]),
+            Self::Volume { volume, minor, .. } => BTreeSet::from([Query::Drbd(DrbdQuery {
+                volume: volume.clone(),
+                minor: *minor,
+                device: None,
+            })]),
             Self::Online { .. } | Self::AllStopped | Self::Maintenance { .. } | Self::Running { .. } => {
                 BTreeSet::from([Query::Cluster(ClusterQuery::Status)])
             }
@@ -117,6 +133,9 @@ impl Check {
                 Some("idle") => Ok(()),
                 Some(pending) => Err(pending_actions(pending)),
             },
+            (Self::Volume { minor, goal, .. }, Observation::Text(text)) => {
+                judge_volume(*minor, *goal, text.as_deref().unwrap_or_default())
+            }
             (_, Observation::Text(text)) => self.judge_status(text.as_deref()),
             _ => Err("it was not looked at as what it is".to_owned()),
         }
@@ -150,6 +169,16 @@ impl Check {
             _ => Ok(()),
         }
     }
+}
+
+fn judge_volume(minor: u32, goal: VolumeGoal, text: &str) -> Result<(), String> {
+    let seen = Observed::parse(text);
+    let status = seen.volumes.get(&minor).ok_or("it is not up here")?;
+    let reached = match goal {
+        VolumeGoal::Connected => status.is_connected(),
+        VolumeGoal::UpToDate => status.is_in_sync(),
+    };
+    ensure(reached, || status.to_string())
 }
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
@@ -206,6 +235,7 @@ impl fmt::Display for Check {
             Self::Online { nodes } => write!(f, "Pacemaker has {} online", names(nodes)),
             Self::Settled => f.write_str("Pacemaker has nothing left to do"),
             Self::AllStopped => f.write_str("all resources are stopped"),
+            Self::Volume { volume, goal, .. } => write!(f, "volume {volume} is {}", goal.words()),
             Self::Maintenance { on: true } => f.write_str("maintenance mode is on"),
             Self::Maintenance { on: false } => f.write_str("maintenance mode is off"),
             Self::Running { resources } => write!(f, "{} run", resources.join(", ")),

@@ -11,6 +11,7 @@ mod drift;
 pub mod preflight;
 mod restrict;
 mod step;
+mod volume;
 
 pub use action::{Action, FilesystemType, UNFINISHED_LABEL, UnitVerb};
 pub use build::{PlanError, build};
@@ -19,3 +20,4 @@ pub use document::{Blocked, Note, PLAN_FORMAT, Plan, ResourceChange};
 pub use drift::{Origin, origins};
 pub use restrict::restrict;
 pub use step::{DeviceGuard, Guard, Risk, Step, StepId};
+pub use volume::{DrbdTarget, DrbdVerb, VolumeGoal};

@@ -22,6 +22,7 @@ mod sbd_header;
 mod shared_secret;
 mod teardown;
 mod unit;
+mod volume;
 
 pub use change::{Change, Steps};
 pub use cib::CibConfig;
@@ -42,3 +43,4 @@ pub use sbd_header::SbdHeader;
 pub use shared_secret::SharedSecret;
 pub use teardown::Teardown;
 pub use unit::{BootState, RunState, Unit};
+pub use volume::{Discard, DrbdVolume, InitialSync, VolumeSync};

@@ -27,6 +27,8 @@ pub struct SharedSecret {
     pub path: Utf8PathBuf,
     /// Size of a new one in bytes.
     pub size_bytes: usize,
+    /// The file's text, with `{}` for the random bytes in hexadecimal digits; `None`: the bytes as they are.
+    pub text: Option<String>,
     /// The unit that uses it: where copies differ, the copy that running units share is the right one.
     pub used_by: String,
 }
@@ -124,7 +126,11 @@ impl Resource for SharedSecret {
         let (from, digest) = match source {
             Some((node, digest)) => (node, Some(digest)),
             None => {
-                let action = Action::GenerateSecret { path: self.path.clone(), size_bytes: self.size_bytes };
+                let action = Action::GenerateSecret {
+                    path: self.path.clone(),
+                    size_bytes: self.size_bytes,
+                    text: self.text.clone(),
+                };
                 after.push(steps.push(&self.founder, "generate", action, &[]));
                 steps.guard(Guard::File { path: self.path.clone(), digest: None });
                 diff.push_str(&format!("+{} made on {}\n", self.path, self.founder));

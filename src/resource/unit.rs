@@ -17,6 +17,8 @@ pub enum BootState {
     Enabled,
     /// It does not.
     Disabled,
+    /// It does not, and nobody else starts it either: it may just as well be masked.
+    Never,
     /// As it is.
     Any,
 }
@@ -104,7 +106,9 @@ impl Unit {
         let file_state = state.unit_file_state.as_str();
         match self.boot {
             BootState::Enabled if fresh || matches!(file_state, "disabled" | "") => Some(UnitVerb::Enable),
-            BootState::Disabled if fresh || matches!(file_state, "enabled" | "enabled-runtime") => {
+            BootState::Disabled | BootState::Never
+                if fresh || matches!(file_state, "enabled" | "enabled-runtime") =>
+            {
                 Some(UnitVerb::Disable)
             }
             _ => None,
@@ -142,7 +146,7 @@ impl Resource for Unit {
         let fresh = held || state.unit_file_state == "masked-runtime";
         if state.load_state == "not-found" && !held {
             let packages_first = self.requires.iter().any(|id| context.pending.contains(id));
-            if self.boot == BootState::Disabled && self.run != RunState::Running {
+            if matches!(self.boot, BootState::Disabled | BootState::Never) && self.run != RunState::Running {
                 return Ok(Change::None);
             }
             if !packages_first {
@@ -151,6 +155,10 @@ impl Resource for Unit {
                     self.blocked(reason, "name the package that brings it, or correct the unit's name")
                 );
             }
+        }
+        if state.unit_file_state == "masked" && self.boot == BootState::Never && self.run != RunState::Running
+        {
+            return Ok(Change::None);
         }
         if state.unit_file_state == "masked" {
             let reason = format!("unit {} is masked on the node", self.unit);

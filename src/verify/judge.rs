@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::barclamp::{DeclaredCheck, Expect};
 use crate::cib::{ClusterStatus, parse_crm_mon};
+use crate::drbd::{Observed, VolumeStatus};
 use crate::facts::{ClusterQuery, Observation, Query};
 use crate::inventory::Cluster;
 use crate::names::NodeName;
@@ -18,6 +19,7 @@ pub fn queries(expect: &Expect) -> BTreeSet<Query> {
             BTreeSet::from([Query::Cluster(ClusterQuery::Status)])
         }
         Expect::Unit { name, .. } => BTreeSet::from([Query::Unit { name: name.clone() }]),
+        Expect::Replication { .. } => BTreeSet::from([Query::DrbdStatus]),
         Expect::Http { .. } | Expect::Tcp { .. } => BTreeSet::new(),
     }
 }
@@ -39,6 +41,7 @@ pub fn judge(
         }
         Expect::NodesOnline => online(&nodes, &status(observe)?),
         Expect::Fencing => fencing(&status(observe)?),
+        Expect::Replication { volumes } => replication(volumes, observe),
         Expect::Running { resources } => running(resources, &status(observe)?),
         Expect::Http { .. } | Expect::Tcp { .. } => Err("it was not asked over the network".to_owned()),
     }
@@ -51,6 +54,27 @@ fn status(observe: &dyn Fn(&Query) -> Observation) -> Result<ClusterStatus, Stri
         Observation::Unknown(why) => Err(format!("Pacemaker's status could not be read: {why}")),
         _ => Err("Pacemaker's status was not looked at".to_owned()),
     }
+}
+
+fn replication(
+    volumes: &BTreeMap<String, u32>,
+    observe: &dyn Fn(&Query) -> Observation,
+) -> Result<(), String> {
+    let text = match observe(&Query::DrbdStatus) {
+        Observation::Text(text) => text.unwrap_or_default(),
+        Observation::Unknown(why) => return Err(format!("DRBD could not be asked: {why}")),
+        _ => return Err("DRBD was not looked at".to_owned()),
+    };
+    let seen = Observed::parse(&text);
+    let mut problems = Vec::new();
+    for (name, minor) in volumes {
+        match seen.volumes.get(minor).map(VolumeStatus::problem) {
+            None => problems.push(format!("{name} is not up")),
+            Some(Some(problem)) => problems.push(format!("{name}: {problem}")),
+            Some(None) => {}
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
 fn problem(list: &[String], what: &str) -> Result<(), String> {

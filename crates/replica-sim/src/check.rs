@@ -82,7 +82,7 @@ impl World {
         let disk = &self.nodes[at].disk;
         let marked = disk.bitmaps.get(&node(of)).is_some_and(|bitmap| bitmap.is_dirty(block));
         let extent = u32::try_from(block / AL_EXTENT_BLOCKS).unwrap_or(u32::MAX);
-        let logged = !disk.superblock.al_clean && disk.log.values().any(|active| *active == extent);
+        let logged = !disk.superblock.al_clean && disk.active_extents().contains(&extent);
         marked || logged
     }
 
@@ -180,7 +180,12 @@ impl World {
             Promise::Flushed
         };
         if let Err(problem) = self.history.take_over(at, &content, promise) {
-            self.fail(problem);
+            return self.fail(problem);
+        }
+        // What the users see from now on, the other may lack, although it was never answered.
+        let other = 1 - from;
+        if self.nodes[other].disk.visible != content && !self.follows(at, other) {
+            self.history.stale[other] = true;
         }
     }
 
@@ -193,6 +198,10 @@ impl World {
             && let Some(from) = self.source_of(at)
         {
             self.history.in_sync(at, from, false);
+        }
+        if *event == Event::Disk(DiskState::Inconsistent) && self.history.discard[at] {
+            // The order is carried out from here on, however often it is interrupted.
+            self.history.solo[at] = 0;
         }
         let Event::Replication(peer, ReplicationState::SyncTarget) = event else { return };
         let from = usize::from(peer.get());

@@ -1,9 +1,11 @@
 //! A simulated disk: a volatile cache over stable sectors, and metadata beside it.
 //!
-//! A crash loses any part of what was not flushed, sector by sector, and tears what was on its way. Content is one
-//! number per sector; only the blocks that the workload uses are kept, the others read as zeroes.
+//! A crash loses any part of what was not flushed, sector by sector, and tears what was on its way, sector by sector
+//! too: pages of the bitmap, the superblock (its first sector and that of the history), and records of the activity log,
+//! which take the older record in their place with them. Content is one number per sector; only the blocks that the
+//! workload uses are kept, the others read as zeroes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use replica::bitmap::Bitmap;
@@ -19,6 +21,20 @@ use crate::rng::Rng;
 pub(crate) const SECTORS: usize = (BLOCK_BYTES / SECTOR_BYTES) as usize;
 /// What a block holds: one number per sector.
 pub(crate) type Block = [u64; SECTORS];
+
+/// Places in the ring of the activity log: DRBD's default, one stripe of 32 KiB.
+const LOG_BLOCKS: usize = 8;
+
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// Data can be neither read nor written; the metadata can.
+    Data,
+    /// Nothing can.
+    All,
+}
 
 #[derive(Debug, Clone)]
 struct Unflushed {
@@ -44,11 +60,12 @@ pub(crate) struct SimDisk {
     pub(crate) superblock: Superblock,
     /// The bitmaps on stable storage.
     pub(crate) bitmaps: BTreeMap<NodeId, Bitmap>,
-    /// The activity log on stable storage: what each slot holds.
-    pub(crate) log: BTreeMap<u16, u32>,
-    log_number: u32,
-    /// Every operation fails.
-    pub(crate) broken: bool,
+    /// The activity log on stable storage; a torn record is none.
+    log: [Option<AlTransaction>; LOG_BLOCKS],
+    /// The number that the log was emptied with.
+    log_base: u32,
+    /// What is wrong with it.
+    pub(crate) fault: Fault,
 }
 
 impl SimDisk {
@@ -64,9 +81,9 @@ impl SimDisk {
             sequence: 0,
             superblock,
             bitmaps: config.diskful_peers().map(|peer| (peer, Bitmap::new(config.size))).collect(),
-            log: BTreeMap::new(),
-            log_number: 0,
-            broken: false,
+            log: [const { None }; LOG_BLOCKS],
+            log_base: 0,
+            fault: Fault::None,
         }
     }
 
@@ -76,8 +93,56 @@ impl SimDisk {
         Attached {
             superblock: self.superblock.clone(),
             bitmaps: self.bitmaps.clone(),
-            active_extents: self.log.values().copied().collect(),
-            al_number: self.log_number,
+            active_extents: self.active_extents(),
+            al_number: self.newest_record(),
+        }
+    }
+
+    fn newest_record(&self) -> u32 {
+        self.log
+            .iter()
+            .flatten()
+            .map(|record| record.number)
+            .max()
+            .unwrap_or(self.log_base)
+            .max(self.log_base)
+    }
+
+    /// The extents that the log names: all records without a gap before the newest, in order.
+    pub(crate) fn active_extents(&self) -> BTreeSet<u32> {
+        let mut records: Vec<&AlTransaction> = self.log.iter().flatten().collect();
+        records.sort_by_key(|record| record.number);
+        let newest = self.newest_record();
+        let mut slots = BTreeMap::new();
+        let mut expected = None;
+        let run: Vec<&AlTransaction> = records
+            .into_iter()
+            .rev()
+            .take_while(|record| {
+                let follows = expected.is_none_or(|expected| record.number == expected);
+                expected = Some(record.number.wrapping_sub(1));
+                follows && record.number <= newest
+            })
+            .collect();
+        for record in run.into_iter().rev() {
+            for (position, extent) in record.context.iter().enumerate() {
+                match extent {
+                    Some(extent) => slots.insert(record.context_start + position as u16, *extent),
+                    None => slots.remove(&(record.context_start + position as u16)),
+                };
+            }
+            slots.extend(record.updates.iter().copied());
+        }
+        slots.into_values().collect()
+    }
+
+    /// Whether the operation fails.
+    pub(crate) fn fails(&self, op: &DiskOp) -> bool {
+        let data = matches!(op, DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush);
+        match self.fault {
+            Fault::None => false,
+            Fault::Data => data,
+            Fault::All => true,
         }
     }
 
@@ -117,10 +182,12 @@ impl SimDisk {
             DiskOp::Superblock(superblock) => self.superblock = (**superblock).clone(),
             DiskOp::BitmapPage { peer, page, bits } => self.write_page(*peer, *page, bits),
             DiskOp::ResetActivityLog { number } => {
-                self.log.clear();
-                self.log_number = *number;
+                self.log = [const { None }; LOG_BLOCKS];
+                self.log_base = *number;
             }
-            DiskOp::ActivityLog(transaction) => self.write_log(transaction),
+            DiskOp::ActivityLog(record) => {
+                self.log[record.number as usize % LOG_BLOCKS] = Some(record.clone())
+            }
             DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush => {}
         }
     }
@@ -130,20 +197,6 @@ impl SimDisk {
         let first = u64::from(page) * replica::bitmap::PAGE_BITS;
         bitmap.clear(replica::ids::BlockRange { start: first, end: first + replica::bitmap::PAGE_BITS });
         bitmap.merge_page(page, bits);
-    }
-
-    fn write_log(&mut self, transaction: &AlTransaction) {
-        for (slot, extent) in &transaction.updates {
-            self.log.insert(*slot, *extent);
-        }
-        for (position, extent) in transaction.context.iter().enumerate() {
-            let slot = transaction.context_start + position as u16;
-            match extent {
-                Some(extent) => self.log.insert(slot, *extent),
-                None => self.log.remove(&slot),
-            };
-        }
-        self.log_number = transaction.number;
     }
 
     /// The power fails, with these operations on their way.
@@ -169,10 +222,31 @@ impl SimDisk {
                     }
                     self.write_page(*peer, *page, &torn);
                 }
-                // A sector of the superblock is written whole or not at all; a torn record has a wrong checksum.
-                DiskOp::Superblock(_) | DiskOp::ResetActivityLog { .. } | DiskOp::ActivityLog(_) => {
-                    if rng.chance(50) {
-                        self.write_metadata(op);
+                // All that decides is in the first sector; the history is in one further on.
+                DiskOp::Superblock(superblock) => {
+                    let (first, history) = (rng.chance(50), rng.chance(50));
+                    let old = std::mem::take(&mut self.superblock.generations.history);
+                    if first {
+                        self.superblock = (**superblock).clone();
+                    }
+                    let new = &superblock.generations.history;
+                    self.superblock.generations.history = if history { new.clone() } else { old };
+                }
+                // A torn record has a wrong checksum, and the one that was in its place is gone.
+                DiskOp::ActivityLog(record) => {
+                    let place = &mut self.log[record.number as usize % LOG_BLOCKS];
+                    match rng.below(3) {
+                        0 => *place = Some(record.clone()),
+                        1 => *place = None,
+                        _ => {}
+                    }
+                }
+                DiskOp::ResetActivityLog { number } => {
+                    self.log_base = *number;
+                    for place in &mut self.log {
+                        if rng.chance(50) {
+                            *place = None;
+                        }
                     }
                 }
                 DiskOp::Read { .. } | DiskOp::Flush => {}

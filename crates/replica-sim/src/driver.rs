@@ -10,6 +10,7 @@ use replica::wire::WriteBody;
 use replica::{Admin, Handler, Replica};
 
 use crate::check::DISKFUL;
+use crate::disk::Fault;
 use crate::scenario::{Kind, VOLUME_BYTES, node};
 use crate::world::{Next, World};
 
@@ -83,6 +84,10 @@ impl World {
 
     pub(crate) fn admin_tick(&mut self) {
         self.reconnect_stand_alone();
+        if self.calm {
+            // A disk that was refused before may be taken now.
+            DISKFUL.into_iter().for_each(|at| self.reattach(at));
+        }
         let primaries: Vec<usize> =
             DISKFUL.into_iter().filter(|at| self.role(*at) == Some(Role::Primary)).collect();
         let at = DISKFUL[self.rng.index(2)];
@@ -203,6 +208,14 @@ impl World {
         if !self.calm && self.rng.chance(10) {
             return 5;
         }
+        // A handler that only sets a constraint: enough for a peer that is no Primary.
+        if self.rng.chance(30) {
+            if self.role(victim) == Some(Role::Primary) {
+                return 6;
+            }
+            self.history.constrained[victim] = true;
+            return 4;
+        }
         self.crash(victim);
         self.history.constrained[victim] = true;
         let wait = self.rng.micros(50_000, 400_000);
@@ -240,8 +253,10 @@ impl World {
                 let at = self.rng.index(2);
                 self.break_disk(at);
             }
-            92..96 => {
-                for at in 0..self.nodes.len() {
+            92..98 => {
+                // Now and then the tiebreaker stays up.
+                let all = if self.rng.chance(30) { 2 } else { self.nodes.len() };
+                for at in 0..all {
                     self.crash(at);
                     let wait = self.rng.micros(1_000, 300_000);
                     self.after(wait, Next::Restart { at });
@@ -258,7 +273,7 @@ impl World {
             return;
         }
         self.say(|| format!("the disk of node {at} fails"));
-        self.nodes[at].disk.broken = true;
+        self.nodes[at].disk.fault = if self.rng.chance(50) { Fault::Data } else { Fault::All };
         let wait = self.rng.micros(20_000, 400_000);
         self.after(wait, Next::Reattach { at });
     }

@@ -140,9 +140,14 @@ impl History {
         replaced_may_write: bool,
     ) -> Result<Answered, String> {
         let Some(asked) = self.asked.remove(&id) else { return Ok(Answered::Nothing) };
-        let Ok(data) = result else { return Ok(Answered::Nothing) };
         let current = self.versions[asked.line] == asked.version;
         let model = &mut self.lines[asked.line];
+        let Ok(data) = result else {
+            if matches!(asked.what, What::Flush { .. }) {
+                model.flush_failed();
+            }
+            return Ok(Answered::Nothing);
+        };
         match asked.what {
             What::Read { floors } => {
                 let data = data.as_deref().unwrap_or_default();
@@ -162,8 +167,9 @@ impl History {
                 Err(format!("two writers: node {} answered a write after it was replaced", asked.at))
             }
             What::Flush { .. } if !current => Ok(Answered::Nothing),
-            What::Write { fua: false, before_crash: true, .. } => {
+            What::Write { places, fua: false, before_crash: true } => {
                 self.total += 1;
+                model.claimed(&places);
                 Ok(Answered::Nothing)
             }
             What::Write { places, fua, .. } => {

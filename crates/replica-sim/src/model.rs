@@ -11,8 +11,17 @@ struct Sector {
     values: Vec<u64>,
     /// No older one than this may be seen while the Primary lives.
     answered: usize,
+    /// What clients were told is there: the next flush has to make it so, or fail.
+    claimed: usize,
     /// No older one than this may be seen ever.
     flushed: usize,
+}
+
+impl Sector {
+    /// Its value is known for sure.
+    fn known(value: u64) -> Self {
+        Self { values: vec![value], answered: 0, claimed: 0, flushed: 0 }
+    }
 }
 
 /// Which promise a takeover is held to.
@@ -35,7 +44,7 @@ pub(crate) struct Model {
 
 impl Model {
     fn sector(&mut self, at: (usize, usize)) -> &mut Sector {
-        self.sectors.entry(at).or_insert_with(|| Sector { values: vec![0], answered: 0, flushed: 0 })
+        self.sectors.entry(at).or_insert_with(|| Sector::known(0))
     }
 
     /// A write is asked for.
@@ -50,6 +59,15 @@ impl Model {
         for (index, sector, place) in places {
             let state = self.sector((*index, *sector));
             state.answered = state.answered.max(*place);
+            state.claimed = state.claimed.max(*place);
+        }
+    }
+
+    /// A write was answered on the word of a disk that has lost its power since.
+    pub(crate) fn claimed(&mut self, places: &[Place]) {
+        for (index, sector, place) in places {
+            let state = self.sector((*index, *sector));
+            state.claimed = state.claimed.max(*place);
         }
     }
 
@@ -63,7 +81,14 @@ impl Model {
     /// What a flush that is asked for now covers.
     #[must_use]
     pub(crate) fn flush_begins(&self) -> Vec<Place> {
-        self.sectors.iter().map(|((index, sector), state)| (*index, *sector, state.answered)).collect()
+        self.sectors.iter().map(|((index, sector), state)| (*index, *sector, state.claimed)).collect()
+    }
+
+    /// A flush failed: clients know now that what was not flushed may be gone.
+    pub(crate) fn flush_failed(&mut self) {
+        for state in self.sectors.values_mut() {
+            state.claimed = state.answered;
+        }
     }
 
     /// Those of the places that are not flushed yet.
@@ -80,6 +105,8 @@ impl Model {
         for (index, sector, place) in places {
             let state = self.sector((*index, *sector));
             state.flushed = state.flushed.max(*place);
+            state.answered = state.answered.max(*place);
+            state.claimed = state.claimed.max(*place);
         }
     }
 
@@ -111,7 +138,7 @@ impl Model {
                     &state.values[oldest..]
                 ));
             }
-            *state = Sector { values: vec![value], answered: 0, flushed: 0 };
+            *state = Sector::known(value);
         }
         None
     }
@@ -122,7 +149,7 @@ impl Model {
         let mut model = Self::default();
         for (index, block) in content.iter().enumerate() {
             for (sector, value) in block.iter().enumerate() {
-                let state = Sector { values: vec![*value], answered: 0, flushed: 0 };
+                let state = Sector::known(*value);
                 model.sectors.insert((index, sector), state);
             }
         }

@@ -16,11 +16,11 @@ use replica::{
     RequestId, Time,
 };
 
-use crate::disk::SimDisk;
+use crate::disk::{Fault, SimDisk};
 use crate::history::History;
 use crate::network::Link;
 use crate::rng::Rng;
-use crate::scenario::{Scenario, node};
+use crate::scenario::{Kind, Scenario, node};
 
 /// What happens next.
 #[derive(Debug)]
@@ -216,7 +216,7 @@ impl World {
         self.say(|| format!("node {at} starts"));
         self.nodes[at].replica = Some(replica);
         self.nodes[at].life += 1;
-        if at != 2 && !self.nodes[at].disk.broken {
+        if at != 2 && self.nodes[at].disk.fault == Fault::None {
             let attached = Box::new(self.nodes[at].disk.metadata());
             self.admin(at, Admin::Attach(attached));
         }
@@ -225,13 +225,13 @@ impl World {
         }
     }
 
-    fn reattach(&mut self, at: usize) {
+    pub(crate) fn reattach(&mut self, at: usize) {
         let idle = self.nodes[at].in_flight.is_empty();
         let gone = self.nodes[at]
             .replica
             .as_ref()
             .is_some_and(|replica| replica.disk_state() == DiskState::Diskless);
-        self.nodes[at].disk.broken = false;
+        self.nodes[at].disk.fault = Fault::None;
         if !gone {
             return;
         }
@@ -239,7 +239,7 @@ impl World {
             self.say(|| format!("node {at} attaches its disk again"));
             let attached = Box::new(self.nodes[at].disk.metadata());
             self.admin(at, Admin::Attach(attached));
-        } else {
+        } else if !self.calm {
             self.after(Duration::from_millis(5), Next::Reattach { at });
         }
     }
@@ -252,9 +252,15 @@ impl World {
         self.say(|| format!("node {at} crashes"));
         let ops: Vec<DiskOp> =
             std::mem::take(&mut self.nodes[at].in_flight).into_values().map(|(op, _)| op).collect();
+        let replaced = self.is_replaced(at);
         let state = &mut self.nodes[at];
         state.life += 1;
         state.disk.crash(&ops, &mut self.rng);
+        if replaced {
+            let config = &self.scenario.configs[at];
+            state.disk = SimDisk::new(config, &self.scenario.hot, Superblock::just_created(config));
+            state.disk.fault = Fault::All;
+        }
         state.wants.clear();
         state.timer = None;
         state.promoting = None;
@@ -275,6 +281,14 @@ impl World {
             self.links[link].up[end] = false;
             self.cut(link);
         }
+    }
+
+    /// Whether the admin puts a blank disk in the place of one that failed so completely that nothing can be written on
+    /// it, while others went on without it: when the node that knows this goes down, nobody else can keep the old disk
+    /// from being taken for good.
+    fn is_replaced(&self, at: usize) -> bool {
+        let failed = self.nodes[at].disk.fault == Fault::All;
+        failed && self.scenario.kind != Kind::Reckless && self.history.stale[at]
     }
 
     /// A connection breaks; each end notices in its own time.
@@ -321,8 +335,7 @@ impl World {
         if self.links[link].dead || !self.links[link].up[end] {
             return;
         }
-        // Every message passes the codec now and then; always would only be slow.
-        let message = if self.rng.chance(5) { through_the_wire(message) } else { message };
+        let message = through_the_wire(message);
         let slow = self.scenario.slow_network && self.rng.chance(2);
         let wait = if slow { self.rng.micros(1_000, 60_000) } else { self.rng.micros(30, 800) };
         let channel = usize::from(message.channel() == Channel::Control);
@@ -366,8 +379,11 @@ impl World {
         }
         let state = &mut self.nodes[at];
         let Some((request, flush_point)) = state.in_flight.remove(&op) else { return };
-        let result =
-            if state.disk.broken { Err(DiskError) } else { Ok(state.disk.complete(&request, flush_point)) };
+        let result = if state.disk.fails(&request) {
+            Err(DiskError)
+        } else {
+            Ok(state.disk.complete(&request, flush_point))
+        };
         self.input(at, Input::DiskDone { op, result });
     }
 
@@ -411,7 +427,11 @@ impl World {
                 let life = state.life;
                 state.in_flight.insert(op, (request, flush_point));
                 let slow = self.now < state.slow_until;
-                let wait = if slow { self.rng.micros(5_000, 60_000) } else { self.rng.micros(20, 1_500) };
+                let wait = match self.rng.below(200) {
+                    _ if slow => self.rng.micros(5_000, 60_000),
+                    0 => self.rng.micros(1_500, 80_000),
+                    _ => self.rng.micros(20, 1_500),
+                };
                 self.after(wait, Next::DiskDone { at, life, op });
             }
             Output::Reply { id, result } => self.reply(at, id, result),

@@ -82,14 +82,24 @@ pub fn decide(mine: &Report, theirs: &Report) -> Decision {
     guard(decision, mine, theirs)
 }
 
-/// An Inconsistent disk never becomes source, and a Primary that reads its own disk never becomes target.
+impl Report {
+    /// It is Primary, and its users do not see its own disk.
+    #[must_use]
+    pub fn works_over_peer(&self) -> bool {
+        self.role == Role::Primary && self.disk != DiskState::UpToDate
+    }
+}
+
+/// An Inconsistent disk never becomes source, a Primary that reads its own disk never becomes target, and one that does
+/// not becomes source only with the generation that its users see.
 fn guard(decision: Decision, mine: &Report, theirs: &Report) -> Decision {
     let (source, target) = match decision {
         Decision::Source(_) => (mine, theirs),
         Decision::Target(_) => (theirs, mine),
         other => return other,
     };
-    if !source.disk.is_whole() {
+    let same = source.generations.current.same(target.generations.current);
+    if !source.disk.is_whole() || (source.works_over_peer() && !same) {
         return Decision::NoSource;
     }
     if target.role == Role::Primary && target.disk == DiskState::UpToDate {

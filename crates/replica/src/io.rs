@@ -264,6 +264,11 @@ pub enum AdminError {
     /// The disk does not belong here.
     #[error("the disk's metadata is of {0}, or of another size; attach the right one")]
     WrongDisk(NodeId),
+    /// The disk's data has gone on without the data that the users of this Primary see, which is a peer's.
+    #[error(
+        "the disk holds other data than that of {0}, which this Primary works with; demote it first, or invalidate"
+    )]
+    OtherData(NodeId),
     /// No such peer.
     #[error("there is no peer {0}")]
     NoPeer(NodeId),

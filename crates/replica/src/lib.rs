@@ -22,16 +22,18 @@
 //!   activity log.
 //! - **A bit is cleared only when both sides have the block on stable storage.**
 //! - **Between the two reports of a handshake nothing changes that they speak of.**
+//! - **Who breaks a tie knows first**: a generation begins on disk once every connected diskless node has taken note of it,
+//!   and does not begin when quorum is lost over that.
+//! - **Knowledge votes, not presence**: a node without its disk does not help to win quorum, only to keep it; and a disk
+//!   that is given up while others go on says of itself that it is outdated.
+//! - **A flush fails once for writes that went with a peer's cache**, when there was no other place where they were.
 //!
 //! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries, Ahead/Behind,
 //! `on-io-error pass-on`, resizing.
 //!
-//! Known to be wrong: with quorum, a Primary that begins a generation and loses the tiebreaker before that one takes note
-//! answers nothing in it, yet when the other node goes on with the tiebreaker the two call it split brain, and the admin
-//! has to say whose data counts (simulator seed 2934). And what a node without its disk learns of its peer is not
-//! recorded anywhere: when both lose their power then, and it comes back alone with its old disk, only a tiebreaker that
-//! stayed up surely keeps it from being promoted. And when a Primary works over a peer's disk only, and that peer
-//! loses its power and comes back, unflushed writes that were answered may be gone without the next flush failing for it.
+//! What no replica can know: when its disk fails so completely that not even a last word can be written on it, others go
+//! on without it, it loses its power, and then the same disk works again and nobody else is there. Such a disk has to be
+//! invalidated, or replaced, before it is attached.
 //!
 //! A node that is diskless by intent breaks ties and cannot become Primary.
 

@@ -7,8 +7,11 @@ use crate::config::QuorumPolicy;
 pub struct QuorumView {
     /// Nodes with disks, as configured.
     pub diskful: usize,
-    /// Those that are here, this node included.
+    /// Those that are here with their disks, this node included.
     pub diskful_present: usize,
+    /// Those that are here, with or without their disks. One that has lost its disk has lost what it knew: as long as it
+    /// is here it cannot go on elsewhere, so it helps to keep quorum; it does not help to win it.
+    pub diskful_here: usize,
     /// Those that are absent and known to be outdated or fenced: they cannot go on without us.
     pub diskful_outdated: usize,
     /// Diskless nodes, as configured.
@@ -24,14 +27,15 @@ pub struct QuorumView {
 #[must_use]
 pub fn has_quorum(policy: QuorumPolicy, view: &QuorumView) -> bool {
     let voters = view.diskful.saturating_sub(view.diskful_outdated);
+    let count = if view.had_quorum { view.diskful_here } else { view.diskful_present };
     match policy {
         QuorumPolicy::Off => true,
-        QuorumPolicy::All => view.diskful_present >= voters,
-        QuorumPolicy::AtLeast(nodes) => view.diskful_present >= usize::from(nodes),
+        QuorumPolicy::All => count >= voters,
+        QuorumPolicy::AtLeast(nodes) => count >= usize::from(nodes),
         QuorumPolicy::Majority => {
-            let twice = view.diskful_present * 2;
-            let tie_kept = twice == voters && view.had_quorum && view.diskless_present * 2 > view.diskless;
-            twice > voters || tie_kept
+            let tie_kept =
+                count * 2 == voters && view.had_quorum && view.diskless_present * 2 > view.diskless;
+            count * 2 > voters || tie_kept
         }
     }
 }
@@ -56,6 +60,7 @@ mod tests {
             let view = QuorumView {
                 diskful: 2,
                 diskful_present,
+                diskful_here: diskful_present,
                 diskful_outdated,
                 diskless: 1,
                 diskless_present,
@@ -72,6 +77,7 @@ mod tests {
         let view = |diskful_present| QuorumView {
             diskful: 3,
             diskful_present,
+            diskful_here: diskful_present,
             diskful_outdated: 0,
             diskless: 0,
             diskless_present: 0,
@@ -87,11 +93,29 @@ mod tests {
         let view = QuorumView {
             diskful: 2,
             diskful_present: 1,
+            diskful_here: 1,
             diskful_outdated: 0,
             diskless: 0,
             diskless_present: 0,
             had_quorum: true,
         };
         assert!(!has_quorum(QuorumPolicy::Majority, &view));
+    }
+
+    #[test]
+    fn a_node_that_lost_its_disk_keeps_quorum_and_does_not_win_it() {
+        let view = |had_quorum| QuorumView {
+            diskful: 2,
+            diskful_present: 1,
+            diskful_here: 2,
+            diskful_outdated: 0,
+            diskless: 1,
+            diskless_present: 1,
+            had_quorum,
+        };
+        for policy in [QuorumPolicy::Majority, QuorumPolicy::All, QuorumPolicy::AtLeast(2)] {
+            assert!(has_quorum(policy, &view(true)), "{policy:?}");
+            assert!(!has_quorum(policy, &view(false)), "{policy:?}");
+        }
     }
 }

@@ -68,6 +68,20 @@ pub(super) async fn standby(step: &Step, run: &Run, target: &NodeName, on: bool)
     run.must(&step.node, &Command::new(argv).timeout(CLUSTER_TIMEOUT), CLUSTER_ADVICE).await.map(|_| ())
 }
 
+/// Has Pacemaker forget what failed of a resource on a node, and try again.
+///
+/// # Errors
+/// Pacemaker refused.
+pub(super) async fn cleanup(
+    step: &Step,
+    run: &Run,
+    resource: &str,
+    target: &NodeName,
+) -> Result<(), StepError> {
+    let argv = ["crm_resource", "--cleanup", "--resource", resource, "--node", target.as_str()];
+    run.must(&step.node, &command(argv), CLUSTER_ADVICE).await.map(|_| ())
+}
+
 /// Has Pacemaker stop every resource.
 ///
 /// # Errors

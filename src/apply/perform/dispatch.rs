@@ -1,6 +1,6 @@
 //! From an action to the function that carries it out. The action decides everything; nothing here chooses.
 
-use super::{claims, cluster, devices, files, kernel, links, packages, secrets, units};
+use super::{claims, cluster, devices, files, kernel, links, packages, secrets, units, volumes};
 use crate::apply::LedgerStore;
 use crate::apply::run::{Run, StepError};
 use crate::plan::{Action, Step};
@@ -25,8 +25,8 @@ pub(in super::super) async fn perform(
             files::remove(step, run, ledger, path, restore.as_deref()).await
         }
         Action::Unit { unit, verb } => units::change(step, run, ledger, unit, *verb).await,
-        Action::GenerateSecret { path, size_bytes } => {
-            secrets::generate(step, run, ledger, path, *size_bytes).await
+        Action::GenerateSecret { path, size_bytes, text } => {
+            secrets::generate(step, run, ledger, path, *size_bytes, text.as_deref()).await
         }
         Action::CopySecret { path, from } => secrets::copy(step, run, ledger, path, from).await,
         Action::LoadModule { name } => kernel::load_module(step, run, name).await,
@@ -50,6 +50,15 @@ pub(in super::super) async fn perform(
         Action::CreateSbdHeader { watchdog_timeout_s, msgwait_timeout_s, .. } => {
             devices::create_sbd_header(step, run, *watchdog_timeout_s, *msgwait_timeout_s).await
         }
+        Action::CreateDrbdMetadata { target } => volumes::create_metadata(step, run, target).await,
+        Action::Drbd { target, verb } => volumes::verb(step, run, target, verb).await,
+        Action::MakeVolumeFilesystem { target, fstype, uuid, unfinished } => {
+            volumes::make_filesystem(step, run, target, *fstype, uuid, *unfinished).await
+        }
+        Action::GrowVolumeFilesystem { target, fstype, mount } => {
+            volumes::grow_filesystem(step, run, target, *fstype, mount).await
+        }
+        Action::CleanupResource { resource, target } => cluster::cleanup(step, run, resource, target).await,
         Action::ReloadUnitFiles => units::reload_unit_files(step, run).await,
         // The executor waits without the node's mutex and never comes here with one.
         Action::Wait { .. } => Ok(()),

@@ -10,5 +10,6 @@ mod links;
 mod packages;
 mod secrets;
 mod units;
+mod volumes;
 
 pub(super) use dispatch::perform;

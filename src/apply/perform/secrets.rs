@@ -1,5 +1,6 @@
 //! Secret files that exist only on the nodes.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use crate::transport::{Command, FileImage, Secrecy};
 const SECRET_MODE: u32 = 0o400;
 /// Largest secret that is copied, in bytes.
 const SECRET_LIMIT_BYTES: usize = 64 * 1024;
+/// What stands for the secret in the text of its file.
+const SECRET_PLACEHOLDER: &str = "{}";
 /// How long making the folder of a secret may take.
 const MKDIR_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -32,12 +35,20 @@ pub(super) async fn generate(
     ledger: &mut LedgerStore,
     path: &Utf8Path,
     size_bytes: usize,
+    text: Option<&str>,
 ) -> Result<(), StepError> {
     let mut bytes = Zeroizing::new(vec![0_u8; size_bytes]);
     OsRng.try_fill_bytes(&mut bytes).map_err(|error| {
         StepError::failed(format!("no random bytes: {error}"), "see getrandom(2) on this machine")
     })?;
-    put(step, run, ledger, path, &bytes).await
+    let Some(text) = text else { return put(step, run, ledger, path, &bytes).await };
+    let mut digits = Zeroizing::new(String::with_capacity(2 * size_bytes));
+    for byte in bytes.iter() {
+        // Writing to a string does not fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    let filled = Zeroizing::new(text.replace(SECRET_PLACEHOLDER, &digits));
+    put(step, run, ledger, path, filled.as_bytes()).await
 }
 
 /// Carries out [`crate::plan::Action::CopySecret`].

@@ -109,7 +109,6 @@ impl Replica {
         self.drop_incoming(peer);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.connection = reason;
-        state.lost_as_primary = state.role == Role::Primary;
         state.role = Role::Unknown;
         state.disk = DiskState::DUnknown;
         state.replication = ReplicationState::Off;
@@ -138,6 +137,10 @@ impl Replica {
         }
         // It may have lost what was answered on its word; that must not go unnoticed even if nothing more is written.
         self.change_is_due |= unstable;
+        if unstable && self.role == Role::Primary {
+            let instance = self.peers.get(&peer).map_or(0, |peer| peer.disk_instance);
+            self.lost_writes.get_or_insert((peer, instance));
+        }
     }
 
     /// With fencing, a Primary that loses a peer with a disk has it fenced.

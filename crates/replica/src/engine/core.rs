@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::admission::Admit;
-use super::disk::{After, LocalDisk, OpKind};
+use super::disk::{After, Leaving, LocalDisk, OpKind};
 use super::epoch::Epochs;
 use super::generation_change::Change;
 use super::peer::Peer;
@@ -45,6 +45,8 @@ pub struct Replica {
     next_op: u64,
     pub(super) role: Role,
     pub(super) disk: LocalDisk,
+    /// A disk that is being given up.
+    pub(super) leaving: Option<Leaving>,
     /// The generation of the data that a Primary without good data of its own works with.
     pub(super) exposed: Generation,
     /// The generation that such a Primary told the peer to begin last; whether it did is known once it says so.
@@ -60,6 +62,9 @@ pub struct Replica {
     /// Writes that are done but may not be answered yet.
     pub(super) held: BTreeSet<u64>,
     pub(super) epochs: Epochs,
+    /// The attachment of a peer's disk on whose word writes were answered that may not have been stable there when it
+    /// was lost. The next flush has to say so, unless that same attachment comes back and confirms them.
+    pub(super) lost_writes: Option<(NodeId, u64)>,
     pub(super) change: Change,
     /// A generation is to begin as soon as anything may be answered, without waiting for a write.
     pub(super) change_is_due: bool,
@@ -88,6 +93,7 @@ impl Replica {
         let quorum = config.quorum == QuorumPolicy::Off;
         Ok(Self {
             disk: LocalDisk::none(&config),
+            leaving: None,
             config,
             now: Time::default(),
             outputs: VecDeque::new(),
@@ -105,6 +111,7 @@ impl Replica {
             admission: VecDeque::new(),
             held: BTreeSet::new(),
             epochs: Epochs::new(),
+            lost_writes: None,
             change: Change::Idle,
             change_is_due: false,
             quorum,
@@ -181,7 +188,7 @@ impl Replica {
     fn admin(&mut self, id: crate::ids::RequestId, command: Admin) -> Option<Result<(), AdminError>> {
         match command {
             Admin::Attach(attached) => Some(self.attach(*attached)),
-            Admin::Detach => Some(self.detach_by_order()),
+            Admin::Detach => self.detach_by_order(id),
             Admin::Connect { peer, discard_my_data } => Some(self.connect(peer, discard_my_data)),
             Admin::Disconnect { peer } => Some(self.disconnect_by_order(peer)),
             Admin::Promote { force, wall_clock } => self.promote(id, force, wall_clock),

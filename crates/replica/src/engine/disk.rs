@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::core::Replica;
+use super::peer::Peer;
 use crate::activity_log::{AL_EXTENT_BLOCKS, ActivityLog};
 use crate::bitmap::Bitmap;
 use crate::config::{Config, Fencing, OnIoError, QuorumPolicy};
 use crate::generation::Generation;
-use crate::ids::{BlockRange, NodeId, OpId};
+use crate::handshake::{Decision, Report, decide};
+use crate::ids::{BlockRange, NodeId, OpId, RequestId};
 use crate::io::{AdminError, DiskError, DiskOp, Event, Handler, Output};
 use crate::metadata::{AlTransaction, Attached, Superblock};
 use crate::state::{DiskState, Role};
@@ -32,6 +34,7 @@ pub(super) enum OpKind {
     PromotionFlush,
     PromiseFlush { peer: NodeId, session: u64, id: u64 },
     Superblock,
+    LastWord,
     BitmapPage { peer: NodeId, page: u32 },
     ResetLog,
     Log,
@@ -54,10 +57,21 @@ pub(super) enum After {
     LogInUse,
 }
 
+/// A disk that is being given up.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// What is still to be written to it.
+    last_word: Option<Box<Superblock>>,
+    /// Who ordered it.
+    request: Option<RequestId>,
+}
+
 /// The own disk and its metadata.
 #[derive(Debug)]
 pub(super) struct LocalDisk {
     pub(super) state: DiskState,
+    /// Names this attachment.
+    pub(super) instance: u64,
     pub(super) superblock: Superblock,
     pub(super) bitmaps: BTreeMap<NodeId, Bitmap>,
     pub(super) log: ActivityLog,
@@ -78,6 +92,7 @@ impl LocalDisk {
     pub(super) fn none(config: &Config) -> Self {
         Self {
             state: DiskState::Diskless,
+            instance: 0,
             superblock: Superblock::just_created(config),
             bitmaps: config.diskful_peers().map(|peer| (peer, Bitmap::new(config.size))).collect(),
             log: ActivityLog::new(config.al_extents, 0),
@@ -242,6 +257,7 @@ impl Replica {
             OpKind::PromiseFlush { peer, session, id } => self.promise_flushed(peer, session, id),
             _ => self.metadata_done(kind, ok),
         }
+        self.continue_leaving();
     }
 
     fn metadata_done(&mut self, kind: OpKind, ok: bool) {
@@ -293,7 +309,9 @@ impl Replica {
         if superblock.node != self.config.node || superblock.size != self.config.size {
             return Err(AdminError::WrongDisk(superblock.node));
         }
+        self.check_against_users(&superblock)?;
         let mut disk = LocalDisk::none(&self.config);
+        disk.instance = self.random().max(1);
         disk.log = ActivityLog::new(self.config.al_extents, attached.al_number);
         disk.newest_log = attached.al_number;
         for (peer, mut bitmap) in attached.bitmaps {
@@ -328,7 +346,34 @@ impl Replica {
             self.believe_witness(peer);
         }
         self.renegotiate_all();
+        self.update_quorum();
         Ok(())
+    }
+
+    /// A Primary that works with a peer's data takes only a disk with that data, or one that it can be brought to (DRBD:
+    /// "can only attach to data with current UUID").
+    fn check_against_users(&self, superblock: &Superblock) -> Result<(), AdminError> {
+        let worked_over = self
+            .peers
+            .values()
+            .find(|peer| peer.has_good_data())
+            .and_then(|peer| peer.known.as_ref().map(|known| known.report(peer.id)));
+        let Some(theirs) = worked_over.filter(|_| self.role == Role::Primary) else { return Ok(()) };
+        let mine = Report {
+            node: self.config.node,
+            role: Role::Primary,
+            disk: self.state_on_attach(superblock),
+            generations: superblock.generations.clone(),
+            crashed_primary: superblock.crashed_primary,
+            dirty_blocks: 0,
+            full_sync: false,
+            discard_my_data: false,
+            primary_since: superblock.primary_since,
+        };
+        match decide(&mine, &theirs) {
+            Decision::Target(_) | Decision::InSync | Decision::Source(_) => Ok(()),
+            _ => Err(AdminError::OtherData(theirs.node)),
+        }
     }
 
     /// What a disk is worth before a peer was met.
@@ -364,36 +409,65 @@ impl Replica {
         if self.config.on_io_error == OnIoError::CallHandler {
             self.outputs.push_back(Output::Handler(Handler::LocalIoError));
         }
-        self.event(Event::Disk(DiskState::Failed));
-        self.lose_disk();
+        self.lose_disk(DiskState::Failed, None);
     }
 
-    pub(super) fn detach_by_order(&mut self) -> Result<(), AdminError> {
+    pub(super) fn detach_by_order(&mut self, request: RequestId) -> Option<Result<(), AdminError>> {
         if !self.disk.is_attached() {
-            return Err(AdminError::State("there is no disk"));
+            return Some(Err(AdminError::State("there is no disk")));
         }
-        if self.role == Role::Primary && !self.peers.values().any(|peer| peer.has_good_data()) {
-            return Err(AdminError::State("this is the only good disk of a Primary"));
+        if self.role == Role::Primary && !self.peers.values().any(Peer::has_good_data) {
+            return Some(Err(AdminError::State("this is the only good disk of a Primary")));
         }
         if self.promotion.is_some() || self.demotion.is_some() {
-            return Err(AdminError::Busy);
+            return Some(Err(AdminError::Busy));
         }
-        self.lose_disk();
-        Ok(())
+        self.lose_disk(DiskState::Detaching, Some(request));
+        None
     }
 
-    fn lose_disk(&mut self) {
+    /// Gives the disk up. From here on nothing is read from it or written to it, but for one word: where a peer goes on
+    /// with good data, this disk is outdated from now on, and must say so when it comes back alone.
+    fn lose_disk(&mut self, state: DiskState, request: Option<RequestId>) {
+        self.withdraw_change();
+        let superblock = &self.disk.superblock;
         // With a disk that was not good the users saw the peer's data, and still do.
-        if self.role != Role::Primary || self.disk.state == DiskState::UpToDate {
-            self.expose(self.disk.superblock.generations.current);
+        let current = superblock.generations.current;
+        let expose = self.role != Role::Primary || self.disk.state == DiskState::UpToDate;
+        let goes_on_elsewhere = self.peers.values().any(Peer::has_good_data);
+        let last_word = (goes_on_elsewhere && superblock.was_up_to_date)
+            .then(|| Box::new(Superblock { was_up_to_date: false, ..superblock.clone() }));
+        if expose {
+            self.expose(current);
         }
-        self.disk = LocalDisk::none(&self.config);
-        self.event(Event::Disk(DiskState::Diskless));
+        self.disk = LocalDisk { state, ..LocalDisk::none(&self.config) };
+        self.leaving = Some(Leaving { last_word, request });
+        self.event(Event::Disk(state));
         self.stop_all_syncs();
         self.change_without_disk();
         self.promotion_without_disk();
         self.demotion_without_disk();
         self.epochs_without_disk();
+        self.update_quorum();
         self.report_state();
+        self.continue_leaving();
+    }
+
+    /// Says the last word once no superblock is on its way any more; then the disk is gone. Whether the word was heard
+    /// does not change that.
+    pub(super) fn continue_leaving(&mut self) {
+        let busy = self.ops.values().any(|kind| matches!(kind, OpKind::Superblock | OpKind::LastWord));
+        let Some(leaving) = self.leaving.as_mut().filter(|_| !busy) else { return };
+        if let Some(superblock) = leaving.last_word.take() {
+            return self.submit(OpKind::LastWord, DiskOp::Superblock(superblock));
+        }
+        let request = leaving.request;
+        self.leaving = None;
+        self.disk.state = DiskState::Diskless;
+        self.event(Event::Disk(DiskState::Diskless));
+        self.report_state();
+        if let Some(id) = request {
+            self.outputs.push_back(Output::AdminReply { id, result: Ok(()) });
+        }
     }
 }

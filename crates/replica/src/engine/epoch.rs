@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::admission::Admit;
 use super::core::Replica;
 use super::disk::OpKind;
 use super::peer::Unacknowledged;
@@ -34,7 +35,8 @@ struct Epoch {
     stable_here: bool,
     /// It is stable on a peer's disk.
     stable_there: bool,
-    waiters: Vec<RequestId>,
+    /// Clients to be answered; true: for all that was answered before, false: for one write.
+    waiters: Vec<(RequestId, bool)>,
 }
 
 impl Epoch {
@@ -92,7 +94,7 @@ impl Epochs {
 
     pub(super) fn wait_for(&mut self, number: u64, client: RequestId) {
         if let Some(epoch) = self.list.iter_mut().find(|epoch| epoch.number == number) {
-            epoch.waiters.push(client);
+            epoch.waiters.push((client, false));
         }
     }
 
@@ -104,12 +106,27 @@ impl Epochs {
             self.next += 1;
         }
         if let Some(epoch) = self.list.back_mut() {
-            epoch.waiters.push(client);
+            epoch.waiters.push((client, true));
         }
     }
 
     pub(super) fn take_waiters(&mut self) -> Vec<RequestId> {
-        self.list.iter_mut().flat_map(|epoch| std::mem::take(&mut epoch.waiters)).collect()
+        let waiters = self.list.iter_mut().flat_map(|epoch| std::mem::take(&mut epoch.waiters));
+        waiters.map(|(client, _)| client).collect()
+    }
+
+    /// The flushes that wait, but not the single writes.
+    fn take_flushes(&mut self) -> Vec<RequestId> {
+        let mut flushes = Vec::new();
+        for epoch in &mut self.list {
+            epoch.waiters.retain(|(id, flush)| {
+                if *flush {
+                    flushes.push(*id);
+                }
+                !*flush
+            });
+        }
+        flushes
     }
 
     /// Whether everything is stable.
@@ -170,10 +187,32 @@ impl Replica {
             }
             let here = epoch.stable_here && self.disk.state == DiskState::UpToDate;
             let result = if here || epoch.stable_there { Ok(None) } else { Err(ClientError::Io) };
-            for id in epoch.waiters {
-                self.outputs.push_back(Output::Reply { id, result: result.clone() });
+            let flushes = epoch.waiters.iter().any(|(_, flush)| *flush);
+            let lost = flushes && self.lost_writes.take().is_some();
+            for (id, flush) in epoch.waiters {
+                let result = if flush && lost { Err(ClientError::Io) } else { result.clone() };
+                self.outputs.push_back(Output::Reply { id, result });
+            }
+            if lost {
+                self.fail_flushes();
             }
             self.admit();
+        }
+    }
+
+    /// Fails every flush that was asked for so far: of what went with a peer's cache, whoever asked before it was told
+    /// must hear.
+    fn fail_flushes(&mut self) {
+        let mut ids = self.epochs.take_flushes();
+        self.admission.retain(|next| match next {
+            Admit::Flush(id) => {
+                ids.push(*id);
+                false
+            }
+            _ => true,
+        });
+        for id in ids {
+            self.outputs.push_back(Output::Reply { id, result: Err(ClientError::Io) });
         }
     }
 
@@ -225,6 +264,10 @@ impl Replica {
             peer.unacknowledged.retain(|(_, what)| !earlier(what));
         }
         let counts = self.peers.get(&from).is_some_and(super::peer::Peer::has_good_data);
+        let instance = self.peers.get(&from).map_or(0, |peer| peer.disk_instance);
+        if counts && self.lost_writes == Some((from, instance)) {
+            self.lost_writes = None;
+        }
         for epoch in self.epochs.list.iter_mut().filter(|epoch| epoch.number <= number) {
             if epoch.waiting.remove(&from) {
                 epoch.stable_there |= counts;

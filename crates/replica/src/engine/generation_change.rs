@@ -1,7 +1,9 @@
 //! New generations: begun by a Primary before anything is answered that a lost peer does not have.
 //!
-//! The metadata is on stable storage, and every connected diskless node has taken note, before the gate opens again. A
-//! Primary that loses its own disk has its peer begin the generation.
+//! Every connected diskless node has taken note first, then the metadata is on stable storage, then the gate opens again.
+//! In this order, because the node that breaks the tie decides who goes on: a generation that it was not told of was
+//! never begun, and when quorum is lost meanwhile the old one still counts. A Primary that loses its own disk has its peer
+//! begin the generation.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +20,17 @@ use crate::wire::Message;
 pub(super) enum Change {
     /// None does.
     Idle,
+    /// Diskless peers take note first; nothing has begun yet.
+    Telling {
+        /// Those that have not.
+        waiting: BTreeSet<NodeId>,
+        /// What is to begin.
+        next: Generation,
+        /// Who does not follow it.
+        absent: Vec<NodeId>,
+    },
     /// The superblock is on its way.
     Recording,
-    /// These diskless peers have not taken note yet.
-    Telling(BTreeSet<NodeId>),
     /// The own disk is gone; the peer with the data has to begin one, or has been told to.
     AtPeer(Option<(NodeId, Generation)>),
 }
@@ -29,9 +38,11 @@ pub(super) enum Change {
 impl Replica {
     /// Peers with disks that do not follow, and that have as their data what is current here.
     pub(super) fn strays(&self) -> Vec<NodeId> {
-        if self.disk.state != DiskState::UpToDate {
-            return Vec::new();
-        }
+        if self.disk.state == DiskState::UpToDate { self.absent() } else { Vec::new() }
+    }
+
+    /// The same, if the data here were good.
+    pub(super) fn absent(&self) -> Vec<NodeId> {
         let generations = &self.disk.superblock.generations;
         let stray = |peer: &&super::peer::Peer| {
             !peer.diskless && !peer.follows() && !generations.slot(peer.id).is_some()
@@ -45,44 +56,78 @@ impl Replica {
         if self.change != Change::Idle || strays.is_empty() || self.is_negotiating() {
             return;
         }
-        self.rotate(&strays);
-        self.change = Change::Recording;
-        self.persist(After::GenerationRecorded);
+        self.announce(strays);
     }
 
-    /// Takes a new current generation, in memory.
-    pub(super) fn rotate(&mut self, absent: &[NodeId]) {
-        let new = Generation::from_entropy(self.random());
-        self.disk.superblock.generations.begin(new, absent);
-        self.event(Event::Generation(new));
+    /// Has the diskless peers take note of a new generation. What follows is [`Self::continue_change`]'s.
+    pub(super) fn announce(&mut self, absent: Vec<NodeId>) {
+        let next = Generation::from_entropy(self.random());
+        let mut generations = self.disk.superblock.generations.clone();
+        generations.begin(next, &absent);
+        let waiting = self.tell_generations(&generations);
+        self.change = Change::Telling { waiting, next, absent };
     }
 
-    /// The new generation is on stable storage.
-    pub(super) fn generation_recorded(&mut self) {
-        let generations = self.disk.superblock.generations.clone();
-        let tell: BTreeSet<NodeId> = self
+    /// Tells the diskless peers what the data here is, or is to be. Whom.
+    fn tell_generations(&mut self, generations: &Generations) -> BTreeSet<NodeId> {
+        let told: BTreeSet<NodeId> = self
             .peers
             .values()
             .filter(|peer| peer.diskless && peer.is_settled())
             .map(|peer| peer.id)
             .collect();
-        for peer in &tell {
+        for peer in &told {
             self.send(*peer, Message::NewGeneration { generations: generations.clone() });
         }
-        self.change = if tell.is_empty() { Change::Idle } else { Change::Telling(tell) };
+        told
+    }
+
+    /// What was announced does not begin: the old generation still counts, and whoever can still be told is told so.
+    pub(super) fn withdraw_change(&mut self) {
+        if matches!(self.change, Change::Telling { .. }) {
+            self.change = Change::Idle;
+            let generations = self.disk.superblock.generations.clone();
+            self.tell_generations(&generations);
+        }
+    }
+
+    /// All have taken note: now it begins, unless quorum was lost over it.
+    fn continue_telling(&mut self) {
+        let Change::Telling { waiting, next, absent } = &self.change else { return };
+        if !waiting.is_empty() {
+            return;
+        }
+        let (next, absent) = (*next, absent.clone());
+        if self.is_announcing() {
+            self.promotion_announced(next, &absent);
+        } else if self.quorum {
+            self.rotate(next, &absent);
+            self.persist(After::GenerationRecorded);
+        } else {
+            self.withdraw_change();
+        }
+    }
+
+    /// Takes the new generation, in memory; the caller persists it.
+    pub(super) fn rotate(&mut self, next: Generation, absent: &[NodeId]) {
+        self.disk.superblock.generations.begin(next, absent);
+        self.change = Change::Recording;
+        self.event(Event::Generation(next));
+    }
+
+    /// The new generation is on stable storage.
+    pub(super) fn generation_recorded(&mut self) {
+        // What only the old one's followers had counts no more: the data here is what goes on.
+        self.lost_writes = None;
+        self.change = Change::Idle;
         self.report_state();
     }
 
     /// A peer took note, or began the generation it was told to.
     pub(super) fn new_generation_done(&mut self, from: NodeId, current: Generation) {
         match &mut self.change {
-            Change::Telling(waiting) => {
-                if self.disk.superblock.generations.current.same(current) {
-                    waiting.remove(&from);
-                }
-                if waiting.is_empty() {
-                    self.change = Change::Idle;
-                }
+            Change::Telling { waiting, next, .. } if next.same(current) => {
+                waiting.remove(&from);
             }
             Change::AtPeer(Some((peer, wanted))) if *peer == from && wanted.same(current) => {
                 self.expose(current);
@@ -93,13 +138,13 @@ impl Replica {
         }
     }
 
-    /// A diskless node takes note of what a Primary has.
+    /// A diskless node takes note of what a Primary has, or is about to have: from here on it lets nobody be promoted
+    /// that lacks it. Others hear of it once it has begun.
     pub(super) fn new_generation(&mut self, from: NodeId, generations: Generations) {
         let current = generations.current;
         if let Some(known) = self.peers.get_mut(&from).and_then(|peer| peer.known.as_mut()) {
-            known.generations = generations.clone();
+            known.generations = generations;
         }
-        self.witness(from, &generations);
         self.send(from, Message::NewGenerationDone { current });
     }
 
@@ -118,11 +163,8 @@ impl Replica {
     /// A connection is gone: whom a change waited for.
     pub(super) fn change_without(&mut self, peer: NodeId) {
         match &mut self.change {
-            Change::Telling(waiting) => {
+            Change::Telling { waiting, .. } => {
                 waiting.remove(&peer);
-                if waiting.is_empty() {
-                    self.change = Change::Idle;
-                }
             }
             Change::AtPeer(told) if told.is_some_and(|(told, _)| told == peer) => {
                 self.change = Change::AtPeer(None);
@@ -161,8 +203,10 @@ impl Replica {
         self.proposed = Generation::NONE;
     }
 
-    /// Tells the peer with the data to begin one, once there is one.
+    /// Goes on with a generation that all have taken note of; tells the peer with the data to begin one, once there is
+    /// one.
     pub(super) fn continue_change(&mut self) {
+        self.continue_telling();
         if self.change_is_due && (self.role != Role::Primary || self.may_answer()) {
             self.change_is_due = false;
         }

@@ -3,6 +3,7 @@
 use super::core::Replica;
 use super::disk::After;
 use super::generation_change::Change;
+use super::peer::Negotiation;
 use crate::config::OnNoQuorum;
 use crate::ids::NodeId;
 use crate::io::{Event, Handler, Output};
@@ -24,10 +25,14 @@ impl Replica {
         let with_disk = || self.peers.values().filter(|peer| !peer.diskless);
         let without = || self.peers.values().filter(|peer| peer.diskless);
         let outdated = |peer: &&super::peer::Peer| !peer.is_settled() && self.is_out_of_the_way(peer.id);
+        let has_disk =
+            |peer: &&super::peer::Peer| peer.negotiation == Negotiation::Over && peer.disk.has_data();
         let (me_with, me_without) = if self.config.diskless { (0, 1) } else { (1, 0) };
+        let my_disk = usize::from(self.disk.is_attached());
         let view = QuorumView {
             diskful: with_disk().count() + me_with,
-            diskful_present: with_disk().filter(here).count() + me_with,
+            diskful_present: with_disk().filter(here).filter(has_disk).count() + my_disk,
+            diskful_here: with_disk().filter(here).count() + me_with,
             diskful_outdated: with_disk().filter(outdated).count(),
             diskless: without().count() + me_without,
             diskless_present: without().filter(here).count() + me_without,

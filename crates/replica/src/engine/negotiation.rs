@@ -36,6 +36,7 @@ impl Replica {
             discard_my_data: self.peers.get(&peer).is_some_and(|peer| peer.discard_my_data),
             primary_since: superblock.primary_since,
             quorum: self.quorum,
+            disk_instance: if attached { self.disk.instance } else { 0 },
         }
     }
 
@@ -74,7 +75,7 @@ impl Replica {
 
     /// Sends reports that wait for their moment.
     pub(super) fn continue_negotiations(&mut self) {
-        let moment = !matches!(self.change, Change::Recording | Change::Telling(_))
+        let moment = !matches!(self.change, Change::Recording | Change::Telling { .. })
             && !self.promotion.as_ref().is_some_and(super::role::Promotion::is_decided);
         if !moment {
             return;
@@ -90,7 +91,7 @@ impl Replica {
         };
         for id in self.peers.values().filter(wanted).map(|peer| peer.id).collect::<Vec<_>>() {
             self.stop_following(id);
-            if matches!(self.change, Change::Recording | Change::Telling(_)) {
+            if matches!(self.change, Change::Recording | Change::Telling { .. }) {
                 return;
             }
             let report = Box::new(self.own_report(id));
@@ -127,7 +128,10 @@ impl Replica {
         peer.role = theirs.role;
         peer.disk = theirs.disk;
         peer.learn(&theirs);
-        peer.lost_as_primary = false;
+        if self.disk.state == DiskState::UpToDate {
+            // All that was answered is here.
+            self.lost_writes = None;
+        }
         let told = mine.clone();
         let (mine, theirs) = (mine.report(self.config.node), theirs.report(from));
         if mine.role == Role::Primary && theirs.role == Role::Primary {
@@ -208,6 +212,7 @@ impl Replica {
     }
 
     fn found_in_sync(&mut self, from: NodeId) {
+        self.change_after_reattach(false);
         self.set_replication(from, ReplicationState::Established);
         self.peer_is_in_sync(from);
         if self.disk.state.is_whole() {
@@ -252,7 +257,8 @@ impl Replica {
         let (my_slot, your_slot) = (mine.generations.slot(from), theirs.generations.slot(self.config.node));
         let counted_from_one_base = my_slot.same(your_slot) && !mine.full_sync && !theirs.full_sync;
         let extent = if counted_from_one_base { Extent::Bitmap } else { Extent::Full };
-        let source_is_whole = |source: &Report| source.disk.is_whole();
+        // The disk of a Primary that works over a peer's is none that its users see.
+        let source_is_whole = |source: &Report| source.disk.is_whole() && !source.works_over_peer();
         let loser_works = |loser: &Report| loser.role == Role::Primary;
         match verdict {
             Verdict::DiscardTheirs if source_is_whole(mine) && !loser_works(theirs) => {
@@ -294,10 +300,14 @@ impl Replica {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.disk = report.disk;
         }
+        self.update_quorum();
         if self.promised.is_some_and(|(to, _)| to == from) && report.role == Role::Primary {
             self.promised = None;
         }
-        self.witness(from, &report.generations);
+        let known = self.peers.get(&from).and_then(|peer| peer.known.as_ref());
+        if let Some(generations) = known.map(|known| known.generations.clone()) {
+            self.witness(from, &generations);
+        }
     }
 
     /// The peer goes on without its disk.

@@ -41,12 +41,12 @@ pub(super) struct Peer {
     pub(super) replication: ReplicationState,
     pub(super) role: Role,
     pub(super) disk: DiskState,
+    /// Which attachment of its disk that is.
+    pub(super) disk_instance: u64,
     /// What it said last, kept after it is gone: a tiebreaker judges by it.
     pub(super) known: Option<Box<PeerReport>>,
     /// What a diskless node said of it last.
     pub(super) witnessed: Option<Generations>,
-    /// It was Primary when the connection was lost.
-    pub(super) lost_as_primary: bool,
     /// Its power was cut for us. Not recorded: once we were down ourselves, it may have come back without us.
     pub(super) fenced: bool,
     pub(super) discard_my_data: bool,
@@ -89,9 +89,9 @@ impl Peer {
             replication: ReplicationState::Off,
             role: Role::Unknown,
             disk: DiskState::DUnknown,
+            disk_instance: 0,
             known: None,
             witnessed: None,
-            lost_as_primary: false,
             fenced: false,
             discard_my_data: false,
             incoming: Incoming::default(),
@@ -111,6 +111,9 @@ impl Peer {
     /// Takes note of what it says. A node that goes on without its disk says nothing of the generations on it: that
     /// others lack what it answered is not forgotten because of that.
     pub(super) fn learn(&mut self, report: &PeerReport) {
+        if report.disk_instance != 0 {
+            self.disk_instance = report.disk_instance;
+        }
         let before = self.known.take().filter(|_| !report.disk.has_data());
         let mut known = report.clone();
         if let Some(before) = before.filter(|before| before.generations.current.is_some()) {

@@ -27,6 +27,8 @@ enum Stage {
     Draining,
     /// It is flushed.
     Flushing,
+    /// Diskless peers take note of the generation that it begins.
+    Announcing,
     /// The superblock is on its way.
     Recording,
 }
@@ -46,7 +48,7 @@ pub(super) struct Promotion {
 impl Promotion {
     /// Whether it is past the point where a peer could stop it.
     pub(super) fn is_decided(&self) -> bool {
-        matches!(self.stage, Stage::Draining | Stage::Flushing | Stage::Recording)
+        matches!(self.stage, Stage::Draining | Stage::Flushing | Stage::Announcing | Stage::Recording)
     }
 }
 
@@ -152,6 +154,7 @@ impl Replica {
 
     fn fail_promotion(&mut self, error: PromotionError) {
         let Some(promotion) = self.promotion.take() else { return };
+        self.withdraw_change();
         let settled: Vec<NodeId> =
             self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.id).collect();
         for peer in settled {
@@ -283,38 +286,59 @@ impl Replica {
         }
     }
 
+    /// What the users would see is on stable storage.
+    ///
+    /// A peer that does not follow may come back as the Primary that it was, with writes that nobody was promised, or be
+    /// one over the data here; either way it must see that it went on without what our users see from now on. And data
+    /// that counts only by force is a generation of its own.
     pub(super) fn promotion_flushed(&mut self, ok: bool) {
         let Some(promotion) = self.promotion.as_ref().filter(|_| ok) else { return };
-        let (force, wall_clock) = (promotion.force, promotion.wall_clock);
-        let usable = self.disk.state == DiskState::Consistent || (force && self.disk.state.has_data());
-        let blank = !self.disk.superblock.consistent;
-        if usable && !self.peers.values().any(Peer::has_good_data) {
-            self.set_disk_state(DiskState::UpToDate);
-        }
-        // A peer that was Primary when it was lost may come back with writes that nobody was promised; and one whose
-        // disk is not whole may be Primary over the data here, and must see that it went on without it. And data that
-        // counts only by force is a generation of its own.
-        let strays = self.strays();
-        let parted = self.disk.state == DiskState::UpToDate
-            && self.peers.values().any(|peer| self.may_work_apart(peer));
-        let own_generation = force && blank;
+        let becomes_good = self.promotion_makes_good(promotion.force);
+        let own_generation = becomes_good && !self.disk.superblock.consistent;
+        let good = becomes_good || self.disk.state == DiskState::UpToDate;
+        let parted = good && self.peers.values().any(|peer| !peer.diskless && !peer.follows());
         if own_generation || parted {
-            self.rotate(&strays);
-            self.change = Change::Recording;
+            self.set_stage(Stage::Announcing);
+            let absent = self.absent();
+            self.announce(absent);
+        } else {
+            self.record_promotion(false);
+        }
+    }
+
+    /// Whether the promotion makes the data here UpToDate.
+    fn promotion_makes_good(&self, force: bool) -> bool {
+        let usable = self.disk.state == DiskState::Consistent || (force && self.disk.state.has_data());
+        usable && !self.peers.values().any(Peer::has_good_data)
+    }
+
+    /// Whether a promotion waits for diskless peers to take note.
+    pub(super) fn is_announcing(&self) -> bool {
+        self.promotion.as_ref().is_some_and(|promotion| promotion.stage == Stage::Announcing)
+    }
+
+    /// All took note. One that was lost over it may have been what the promotion stood on.
+    pub(super) fn promotion_announced(&mut self, next: Generation, absent: &[NodeId]) {
+        let force = self.promotion.as_ref().is_some_and(|promotion| promotion.force);
+        if !self.quorum && !force {
+            return self.fail_promotion(PromotionError::NoQuorum);
+        }
+        let own_generation = !self.disk.superblock.consistent;
+        self.rotate(next, absent);
+        self.record_promotion(own_generation);
+    }
+
+    fn record_promotion(&mut self, makes_data: bool) {
+        let Some(promotion) = self.promotion.as_mut() else { return };
+        promotion.makes_data = makes_data;
+        promotion.stage = Stage::Recording;
+        let (force, wall_clock) = (promotion.force, promotion.wall_clock);
+        if self.promotion_makes_good(force) {
+            self.set_disk_state(DiskState::UpToDate);
         }
         self.disk.superblock.primary = true;
         self.disk.superblock.primary_since = wall_clock;
-        if let Some(promotion) = self.promotion.as_mut() {
-            promotion.makes_data = own_generation;
-        }
-        self.set_stage(Stage::Recording);
         self.persist(After::Promoted);
-    }
-
-    /// Whether a peer that does not follow may be Primary, or may have been, with data that is of our generation.
-    fn may_work_apart(&self, peer: &Peer) -> bool {
-        let owed = self.disk.superblock.generations.slot(peer.id).is_some();
-        !peer.diskless && !peer.follows() && (peer.lost_as_primary || owed)
     }
 
     pub(super) fn promotion_recorded(&mut self) {
@@ -380,7 +404,6 @@ impl Replica {
         }
         if !self.epochs.are_stable() {
             self.flush_epochs(None);
-            // Without a peer nothing was said: nobody else would go on with the flush.
             self.continue_epochs();
             return;
         }
@@ -411,6 +434,7 @@ impl Replica {
     pub(super) fn demotion_recorded(&mut self) {
         let Some(demotion) = self.demotion.take() else { return };
         self.role = Role::Secondary;
+        self.lost_writes = None;
         self.change = Change::Idle;
         self.fencing.clear();
         self.event(Event::Role(Role::Secondary));

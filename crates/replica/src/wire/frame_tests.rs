@@ -50,10 +50,9 @@ fn report() -> impl Strategy<Value = Box<PeerReport>> {
         prop::sample::select(DiskState::ALL),
         generations(),
         any::<[bool; 4]>(),
-        any::<u64>(),
-        any::<u64>(),
+        any::<[u64; 3]>(),
     )
-        .prop_map(|(role, disk, generations, flags, dirty_blocks, primary_since)| {
+        .prop_map(|(role, disk, generations, flags, [dirty_blocks, primary_since, disk_instance])| {
             Box::new(PeerReport {
                 role,
                 disk,
@@ -64,6 +63,7 @@ fn report() -> impl Strategy<Value = Box<PeerReport>> {
                 discard_my_data: flags[2],
                 primary_since,
                 quorum: flags[3],
+                disk_instance,
             })
         })
 }

@@ -167,6 +167,8 @@ travels! {
         primary_since: u64,
         /// It has quorum.
         quorum: bool,
+        /// Names this attachment of its disk: with another one, what was not flushed may be gone. 0 without a disk.
+        disk_instance: u64,
     }
 }
 

@@ -1,0 +1,513 @@
+//! A cluster of replicas in one process, with perfect disks and wires that do what the test says and nothing else: for
+//! tests of one thing at a time. (Chance is the simulator's.)
+
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use replica::bitmap::{Bitmap, PAGE_BITS};
+use replica::ids::{BLOCK_BYTES, BlockRange};
+use replica::io::{ClientRequest, DiskOp};
+use replica::metadata::{Attached, Superblock};
+use replica::state::{ConnectionState, DiskState, ReplicationState, Role};
+use replica::wire::{Frames, Message, WriteBody, encode};
+use replica::{
+    Admin, AdminError, ClientError, Config, DiskError, Event, Handler, Input, NodeId, Output, PeerStatus,
+    Replica, RequestId, Time,
+};
+
+pub const SIZE: u64 = 64 * 1024 * 1024;
+
+pub fn id(node: usize) -> NodeId {
+    NodeId::new(node as u8).unwrap()
+}
+
+/// What a disk holds, and what it does.
+pub struct Disk {
+    pub blocks: BTreeMap<u64, [u8; BLOCK_BYTES as usize]>,
+    /// Written and not flushed; lost when the power is.
+    cache: BTreeMap<u64, Option<[u8; BLOCK_BYTES as usize]>>,
+    pub superblock: Superblock,
+    bitmaps: BTreeMap<NodeId, Bitmap>,
+    active: BTreeSet<u32>,
+    slots: BTreeMap<u16, u32>,
+    log_number: u32,
+    /// Data cannot be read or written.
+    pub bad_data: bool,
+    /// These blocks cannot be read.
+    pub bad_blocks: BTreeSet<u64>,
+    /// Nothing can.
+    pub dead: bool,
+}
+
+pub struct Node {
+    pub replica: Option<Replica>,
+    pub config: Config,
+    pub disk: Disk,
+    pub replies: BTreeMap<u64, Result<Option<Bytes>, ClientError>>,
+    pub orders: BTreeMap<u64, Result<(), AdminError>>,
+    pub events: Vec<Event>,
+    pub handlers: Vec<Handler>,
+    wants: BTreeSet<usize>,
+    lives: u64,
+}
+
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    now: Time,
+    wire: VecDeque<(usize, usize, u64, Bytes)>,
+    up: BTreeMap<(usize, usize), u64>,
+    cut: BTreeSet<(usize, usize)>,
+    inputs: VecDeque<(usize, u64, Input)>,
+    next: u64,
+    sessions: u64,
+    /// What handlers answer; 0 otherwise. Without an entry for fence-peer none runs to its end.
+    pub exit_codes: BTreeMap<Handler, i32>,
+    /// Bytes of messages by their names.
+    pub sent: BTreeMap<&'static str, u64>,
+}
+
+fn pair(a: usize, b: usize) -> (usize, usize) {
+    (a.min(b), a.max(b))
+}
+
+impl Cluster {
+    /// Nodes 0 and 1 with disks that hold the same, node 2 (if wanted) as tiebreaker; not started.
+    pub fn new(tiebreaker: bool, change: impl Fn(&mut Config)) -> Self {
+        let count = if tiebreaker { 3 } else { 2 };
+        let nodes = (0..count).map(|node| {
+            let mut config = Config::new(id(node), SIZE);
+            config.diskless = node == 2;
+            for peer in (0..count).filter(|peer| *peer != node) {
+                config = config.with_peer(id(peer), peer == 2);
+            }
+            change(&mut config);
+            let mut superblock = Superblock::just_created(&config);
+            superblock.generations.current = replica::generation::Generation::from_entropy(77);
+            superblock.consistent = true;
+            superblock.was_up_to_date = true;
+            Node {
+                replica: None,
+                disk: Disk {
+                    blocks: BTreeMap::new(),
+                    cache: BTreeMap::new(),
+                    superblock,
+                    bitmaps: BTreeMap::new(),
+                    active: BTreeSet::new(),
+                    slots: BTreeMap::new(),
+                    log_number: 0,
+                    bad_data: false,
+                    bad_blocks: BTreeSet::new(),
+                    dead: false,
+                },
+                config,
+                replies: BTreeMap::new(),
+                orders: BTreeMap::new(),
+                events: Vec::new(),
+                handlers: Vec::new(),
+                wants: BTreeSet::new(),
+                lives: 0,
+            }
+        });
+        Self {
+            nodes: nodes.collect(),
+            now: Time(1_000_000_000),
+            wire: VecDeque::new(),
+            up: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            inputs: VecDeque::new(),
+            next: 0,
+            sessions: 0,
+            exit_codes: BTreeMap::new(),
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// The same, started and connected.
+    pub fn started(tiebreaker: bool, change: impl Fn(&mut Config)) -> Self {
+        let mut cluster = Self::new(tiebreaker, change);
+        for node in 0..cluster.nodes.len() {
+            cluster.start(node);
+        }
+        cluster
+    }
+
+    pub fn start(&mut self, node: usize) {
+        let config = self.nodes[node].config.clone();
+        let lives = self.nodes[node].lives;
+        self.nodes[node].replica = Some(Replica::new(config, 1000 * lives + node as u64 + 5).unwrap());
+        if node != 2 && !self.nodes[node].disk.dead {
+            self.attach(node).unwrap();
+        }
+        for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
+            self.order(node, Admin::Connect { peer: id(peer), discard_my_data: false }).unwrap();
+        }
+    }
+
+    pub fn attach(&mut self, node: usize) -> Result<(), AdminError> {
+        let disk = &self.nodes[node].disk;
+        let attached = Attached {
+            superblock: disk.superblock.clone(),
+            bitmaps: disk.bitmaps.clone(),
+            active_extents: disk.active.clone(),
+            al_number: disk.log_number,
+        };
+        self.order(node, Admin::Attach(Box::new(attached)))
+    }
+
+    /// The power fails; what was not flushed is gone.
+    pub fn crash(&mut self, node: usize) {
+        self.nodes[node].replica = None;
+        self.nodes[node].lives += 1;
+        self.nodes[node].wants.clear();
+        let disk = &mut self.nodes[node].disk;
+        for (block, old) in std::mem::take(&mut disk.cache) {
+            match old {
+                Some(old) => disk.blocks.insert(block, old),
+                None => disk.blocks.remove(&block),
+            };
+        }
+        for peer in 0..self.nodes.len() {
+            if self.up.remove(&pair(node, peer)).is_some() {
+                self.push(peer, Input::PeerDown(id(node)));
+            }
+        }
+        self.pump();
+    }
+
+    /// The wire between two is cut; both notice at once.
+    pub fn cut(&mut self, a: usize, b: usize) {
+        self.cut.insert(pair(a, b));
+        if self.up.remove(&pair(a, b)).is_some() {
+            self.push(a, Input::PeerDown(id(b)));
+            self.push(b, Input::PeerDown(id(a)));
+        }
+        self.pump();
+    }
+
+    pub fn heal(&mut self, a: usize, b: usize) {
+        self.cut.remove(&pair(a, b));
+        self.pump();
+    }
+
+    fn push(&mut self, node: usize, input: Input) {
+        let lives = self.nodes[node].lives;
+        self.inputs.push_back((node, lives, input));
+    }
+
+    /// Everything happens that follows from what was said, without time passing.
+    pub fn pump(&mut self) {
+        loop {
+            if let Some((node, lives, input)) = self.inputs.pop_front() {
+                if self.nodes[node].lives == lives {
+                    self.handle(node, input);
+                }
+            } else if let Some((from, to, session, bytes)) = self.wire.pop_front() {
+                if self.up.get(&pair(from, to)) == Some(&session) {
+                    let mut frames = Frames::new();
+                    frames.buffer().extend_from_slice(&bytes);
+                    let message = frames.next_message().unwrap().unwrap();
+                    self.handle(to, Input::Message { from: id(from), message });
+                }
+            } else if !self.connect_wanted() {
+                return;
+            }
+        }
+    }
+
+    fn connect_wanted(&mut self) -> bool {
+        for a in 0..self.nodes.len() {
+            for b in a + 1..self.nodes.len() {
+                let wanted = self.nodes[a].wants.contains(&b) && self.nodes[b].wants.contains(&a);
+                if wanted && !self.cut.contains(&(a, b)) && !self.up.contains_key(&(a, b)) {
+                    self.sessions += 1;
+                    self.up.insert((a, b), self.sessions);
+                    self.push(a, Input::PeerUp(id(b)));
+                    self.push(b, Input::PeerUp(id(a)));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Time passes, in steps of what the replicas wait for.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        loop {
+            self.pump();
+            let next = self.nodes.iter().filter_map(|node| node.replica.as_ref()?.poll_timeout()).min();
+            match next.filter(|next| *next <= end) {
+                Some(next) => {
+                    self.now = self.now.max(next).after(Duration::from_nanos(1));
+                    for node in 0..self.nodes.len() {
+                        self.push(node, Input::Timeout);
+                    }
+                }
+                None => break,
+            }
+        }
+        self.now = end;
+    }
+
+    fn handle(&mut self, node: usize, input: Input) {
+        let now = self.now;
+        let Some(replica) = self.nodes[node].replica.as_mut() else { return };
+        replica.handle(now, input);
+        while let Some(output) = self.nodes[node].replica.as_mut().and_then(Replica::poll_output) {
+            self.output(node, output);
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Send { to, message } => self.send(node, usize::from(to.get()), &message),
+            Output::Disk { op, request } => {
+                let result = self.nodes[node].disk.carry_out(&request);
+                self.push(node, Input::DiskDone { op, result });
+            }
+            Output::Reply { id, result } => {
+                assert!(self.nodes[node].replies.insert(id.0, result).is_none(), "answered twice");
+            }
+            Output::AdminReply { id, result } => {
+                assert!(self.nodes[node].orders.insert(id.0, result).is_none(), "answered twice");
+            }
+            Output::Connect(peer) => {
+                self.nodes[node].wants.insert(usize::from(peer.get()));
+            }
+            Output::Disconnect { peer, reason } => {
+                let peer = usize::from(peer.get());
+                if reason == ConnectionState::StandAlone {
+                    self.nodes[node].wants.remove(&peer);
+                }
+                // What was sent before still arrives.
+                let session = self.up.get(&pair(node, peer)).copied();
+                while let Some(index) = self
+                    .wire
+                    .iter()
+                    .position(|(from, to, s, _)| (*from, *to, Some(*s)) == (node, peer, session))
+                {
+                    let (from, to, _, bytes) = self.wire.remove(index).unwrap();
+                    let mut frames = Frames::new();
+                    frames.buffer().extend_from_slice(&bytes);
+                    let message = frames.next_message().unwrap().unwrap();
+                    self.push(to, Input::Message { from: id(from), message });
+                }
+                if self.up.remove(&pair(node, peer)).is_some() {
+                    self.push(peer, Input::PeerDown(id(node)));
+                }
+            }
+            Output::Handler(handler) => {
+                self.nodes[node].handlers.push(handler);
+                let exit_code = match (handler, self.exit_codes.get(&handler)) {
+                    (_, Some(code)) => *code,
+                    (Handler::FencePeer(_), None) => return,
+                    _ => 0,
+                };
+                self.push(node, Input::HandlerDone { handler, exit_code });
+            }
+            Output::Event(event) => self.nodes[node].events.push(event),
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: &Message) {
+        let mut bytes = BytesMut::new();
+        encode(message, &mut bytes);
+        *self.sent.entry(message.name()).or_default() += bytes.len() as u64;
+        if let Some(session) = self.up.get(&pair(from, to)) {
+            self.wire.push_back((from, to, *session, bytes.freeze()));
+        }
+    }
+
+    /// Gives an order; what came of it.
+    pub fn order(&mut self, node: usize, command: Admin) -> Result<(), AdminError> {
+        let id = self.order_begins(node, command);
+        self.nodes[node].orders.remove(&id).expect("the order was answered")
+    }
+
+    /// Gives an order that need not be over at once.
+    pub fn order_begins(&mut self, node: usize, command: Admin) -> u64 {
+        self.next += 1;
+        let id = self.next;
+        self.push(node, Input::Admin { id: RequestId(id), command });
+        self.pump();
+        id
+    }
+
+    pub fn promote(&mut self, node: usize) -> Result<(), AdminError> {
+        self.next += 1;
+        let wall_clock = self.next;
+        self.order(node, Admin::Promote { force: false, wall_clock })
+    }
+
+    pub fn demote(&mut self, node: usize) -> Result<(), AdminError> {
+        self.order(node, Admin::Demote { force: false })
+    }
+
+    pub fn connect(&mut self, a: usize, b: usize) {
+        for (node, peer) in [(a, b), (b, a)] {
+            self.order(node, Admin::Connect { peer: id(peer), discard_my_data: false }).unwrap();
+        }
+    }
+
+    /// Asks for something; its number.
+    pub fn ask(&mut self, node: usize, request: ClientRequest) -> u64 {
+        self.next += 1;
+        let id = self.next;
+        self.push(node, Input::Client { id: RequestId(id), request });
+        self.pump();
+        id
+    }
+
+    fn asked(&mut self, node: usize, request: ClientRequest) -> Result<Option<Bytes>, ClientError> {
+        let id = self.ask(node, request);
+        self.nodes[node].replies.remove(&id).expect("the request was answered")
+    }
+
+    pub fn write_begins(&mut self, node: usize, block: u64, value: u8) -> u64 {
+        let data = Bytes::from(vec![value; BLOCK_BYTES as usize]);
+        let offset = block * BLOCK_BYTES;
+        self.ask(node, ClientRequest::Write { offset, body: WriteBody::Data(data), fua: false })
+    }
+
+    pub fn write(&mut self, node: usize, block: u64, value: u8) -> Result<(), ClientError> {
+        let id = self.write_begins(node, block, value);
+        self.nodes[node].replies.remove(&id).expect("the write was answered").map(|_| ())
+    }
+
+    pub fn read(&mut self, node: usize, block: u64) -> Result<u8, ClientError> {
+        let request = ClientRequest::Read { offset: block * BLOCK_BYTES, len: BLOCK_BYTES };
+        self.asked(node, request).map(|data| data.unwrap()[0])
+    }
+
+    pub fn flush(&mut self, node: usize) -> Result<(), ClientError> {
+        self.asked(node, ClientRequest::Flush).map(|_| ())
+    }
+
+    pub fn replica(&self, node: usize) -> &Replica {
+        self.nodes[node].replica.as_ref().unwrap()
+    }
+
+    pub fn role(&self, node: usize) -> Role {
+        self.replica(node).role()
+    }
+
+    pub fn disk(&self, node: usize) -> DiskState {
+        self.replica(node).disk_state()
+    }
+
+    pub fn peer(&self, node: usize, peer: usize) -> PeerStatus {
+        self.replica(node).peer_status(id(peer)).unwrap()
+    }
+
+    pub fn connection(&self, node: usize, peer: usize) -> ConnectionState {
+        self.peer(node, peer).connection
+    }
+
+    pub fn stored(&self, node: usize, block: u64) -> u8 {
+        self.nodes[node].disk.blocks.get(&block).map_or(0, |data| data[0])
+    }
+
+    /// Both disks are connected, UpToDate, and hold the same.
+    pub fn is_in_sync(&self) -> bool {
+        let settled = |node: usize, peer: usize| {
+            self.disk(node) == DiskState::UpToDate
+                && self.peer(node, peer).replication == ReplicationState::Established
+                && self.peer(node, peer).disk == DiskState::UpToDate
+                && self.peer(node, peer).dirty_blocks == 0
+        };
+        let zero = [0u8; BLOCK_BYTES as usize];
+        let blocks: BTreeSet<u64> =
+            self.nodes[..2].iter().flat_map(|node| node.disk.blocks.keys().copied()).collect();
+        let content = |node: usize, block: &u64| *self.nodes[node].disk.blocks.get(block).unwrap_or(&zero);
+        settled(0, 1) && settled(1, 0) && blocks.iter().all(|block| content(0, block) == content(1, block))
+    }
+
+    pub fn said(&self, node: usize, event: &Event) -> bool {
+        self.nodes[node].events.contains(event)
+    }
+
+    pub fn ran(&self, node: usize, handler: Handler) -> bool {
+        self.nodes[node].handlers.contains(&handler)
+    }
+
+    /// Both are written to without the other: what a split brain is made of. Node 0 writes `zero` blocks, node 1 `one`.
+    pub fn parted(change: impl Fn(&mut Config), zero: u64, one: u64) -> Self {
+        let mut cluster = Self::started(false, change);
+        cluster.cut(0, 1);
+        for (node, blocks) in [(0, zero), (1, one)] {
+            cluster.promote(node).unwrap();
+            for block in 0..blocks {
+                cluster.write(node, 100 * (1 + node as u64) + block, 10 + node as u8).unwrap();
+            }
+            cluster.demote(node).unwrap();
+        }
+        cluster
+    }
+}
+
+impl Disk {
+    fn carry_out(&mut self, op: &DiskOp) -> Result<Option<Bytes>, DiskError> {
+        let data = matches!(op, DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush);
+        if self.dead || (data && self.bad_data) {
+            return Err(DiskError);
+        }
+        match op {
+            DiskOp::Read { offset, len } => {
+                let mut bytes = BytesMut::new();
+                for block in
+                    BlockRange::of_bytes(*offset, *len).start..BlockRange::of_bytes(*offset, *len).end
+                {
+                    if self.bad_blocks.contains(&block) {
+                        return Err(DiskError);
+                    }
+                    bytes.extend_from_slice(self.blocks.get(&block).unwrap_or(&[0; BLOCK_BYTES as usize]));
+                }
+                let from = (offset % BLOCK_BYTES) as usize;
+                return Ok(Some(bytes.freeze().slice(from..from + *len as usize)));
+            }
+            DiskOp::Write { offset, body } => self.write(*offset, body),
+            DiskOp::Flush => self.cache.clear(),
+            DiskOp::Superblock(superblock) => self.superblock = (**superblock).clone(),
+            DiskOp::BitmapPage { peer, page, bits } => {
+                let size = self.superblock.size;
+                let bitmap = self.bitmaps.entry(*peer).or_insert_with(|| Bitmap::new(size));
+                let start = u64::from(*page) * PAGE_BITS;
+                bitmap.clear(BlockRange { start, end: start + PAGE_BITS });
+                bitmap.merge_page(*page, bits);
+            }
+            DiskOp::ResetActivityLog { number } => {
+                self.active.clear();
+                self.slots.clear();
+                self.log_number = *number;
+            }
+            DiskOp::ActivityLog(record) => {
+                self.slots.extend(record.updates.iter().copied());
+                self.active = self.slots.values().copied().collect();
+                self.log_number = record.number;
+            }
+        }
+        Ok(None)
+    }
+
+    fn write(&mut self, offset: u64, body: &WriteBody) {
+        let blocks = BlockRange::of_bytes(offset, body.bytes());
+        for block in blocks.start..blocks.end {
+            self.bad_blocks.remove(&block);
+            let old = self.blocks.get(&block).copied();
+            self.cache.entry(block).or_insert(old);
+            let content = self.blocks.entry(block).or_insert([0; BLOCK_BYTES as usize]);
+            for (at, byte) in content.iter_mut().enumerate() {
+                let position = (block * BLOCK_BYTES + at as u64).checked_sub(offset);
+                if let Some(position) = position.filter(|position| *position < body.bytes()) {
+                    *byte = match body {
+                        WriteBody::Data(data) => data[position as usize],
+                        WriteBody::Zeroes { .. } => 0,
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What is done to replicated volumes, and what is waited for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A volume of DRBD on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrbdTarget {
+    /// Its name: DRBD's resource.
+    pub volume: String,
+    /// The number of its device.
+    pub minor: u32,
+    /// The claimed device that it lies on there.
+    pub path: String,
+}
+
+/// What is done to a volume by DRBD's own tools. Each looks first whether the volume is still as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrbdVerb {
+    /// Attach the disk and connect.
+    Up,
+    /// Take over changed options.
+    Adjust,
+    /// Neither side has data: this one's disk becomes the volume, and is copied to the peer.
+    FirstSync,
+    /// Neither side has data: both disks count as equal.
+    SkipFirstSync,
+    /// Promote.
+    Primary,
+    /// Demote.
+    Secondary,
+    /// Use what both disks have grown by.
+    Resize,
+    /// Give up the changes of this generation and take the peer's.
+    DiscardMyData {
+        /// The generation that may be lost, and no other.
+        generation: String,
+    },
+    /// Connect again.
+    Connect,
+}
+
+impl DrbdVerb {
+    /// Its name in ids of steps.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Adjust => "adjust",
+            Self::FirstSync => "first-sync",
+            Self::SkipFirstSync => "skip-first-sync",
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+            Self::Resize => "resize",
+            Self::DiscardMyData { .. } => "discard-my-data",
+            Self::Connect => "connect",
+        }
+    }
+}
+
+impl fmt::Display for DrbdVerb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "bring up",
+            Self::Adjust => "adjust",
+            Self::FirstSync => "make this side the source of the first synchronisation of",
+            Self::SkipFirstSync => "skip the first synchronisation of",
+            Self::Primary => "promote",
+            Self::Secondary => "demote",
+            Self::Resize => "grow",
+            Self::DiscardMyData { generation } => {
+                return write!(f, "give up the changes of generation {generation} of");
+            }
+            Self::Connect => "connect",
+        })
+    }
+}
+
+/// How far a volume must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeGoal {
+    /// The sides see each other.
+    Connected,
+    /// Both sides hold the same, newest data.
+    UpToDate,
+}
+
+impl VolumeGoal {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::UpToDate => "up to date on both sides",
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A volume that the cluster has: Pacemaker brings it up and promotes it; what is left is a disk that came new, options
+//! that changed, and disks that grew.
+
+use std::collections::BTreeMap;
+
+use super::drbd::{DrbdVolume, usable_bytes};
+use super::form::CONNECT_LIMIT;
+use super::seen::{Inside, Side};
+use crate::drbd::VolumeStatus;
+use crate::names::NodeName;
+use crate::plan::{Action, Blocked, DrbdVerb, VolumeGoal};
+use crate::resource::{Change, DiffContext, Steps};
+
+/// What a volume must be able to grow by, in bytes, before it is worth it: less is how metadata is laid out.
+const GROWTH_BYTES: u64 = 1024 * 1024;
+/// How much a file system may leave of its device, in bytes: mke2fs(8) and resize2fs(8) drop a last group that is too small.
+const FILESYSTEM_SLACK_BYTES: u64 = 16 * 1024 * 1024;
+
+impl DrbdVolume {
+    /// What is to be done about a volume that Pacemaker runs.
+    pub(super) fn maintain(
+        &self,
+        sides: &BTreeMap<&NodeName, Side>,
+        context: &DiffContext<'_>,
+    ) -> Result<Change, Blocked> {
+        let mut steps = Steps::of(&self.id);
+        let mut words: Vec<String> = Vec::new();
+        let mut diff = String::new();
+        for (node, side) in sides {
+            if !side.has_metadata {
+                self.replace_disk(&mut steps, sides, node)?;
+                words.push(format!("take {node}'s new disk"));
+                diff.push_str(&format!("+metadata on {} ({node})\n", self.members[*node].path));
+            } else if side.status.is_some()
+                && (!side.observed.adjust.is_empty() || self.file_pending(node, context))
+            {
+                self.verb(&mut steps, node, DrbdVerb::Adjust, &[]);
+                words.push(format!("take over what changed on {node}"));
+                side.observed.adjust.iter().for_each(|verb| diff.push_str(&format!("~{node}: {verb}\n")));
+            }
+        }
+        if steps.is_empty() {
+            self.grow(&mut steps, sides, &mut words, &mut diff);
+        }
+        Ok(steps.change(format!("volume {}: {}", self.name, words.join(", ")), diff))
+    }
+
+    /// New metadata on the one side that has none; the other one's data then flows to it.
+    fn replace_disk(
+        &self,
+        steps: &mut Steps<'_>,
+        sides: &BTreeMap<&NodeName, Side>,
+        node: &NodeName,
+    ) -> Result<(), Blocked> {
+        let peer = self.peer(node).filter(|peer| sides.get(peer).is_some_and(Side::is_consistent));
+        let Some(peer) = peer else {
+            let reason = "its disk has no metadata, and the peer has no data that is complete".to_owned();
+            let advice = "bring back the disk that holds the data; where there is none, take the volume out of the \
+                          inventory, apply, and put it in again";
+            return Err(self.blocked(Some(node), reason, advice));
+        };
+        let made = self.create_metadata(steps, node);
+        let up = self.verb(steps, node, DrbdVerb::Up, &made);
+        let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
+        let connected = steps.push(peer, "connected", wait, &[up]);
+        let action = Action::CleanupResource { resource: self.primitive.clone(), target: node.clone() };
+        steps.push(peer, "cleanup", action, &[connected]);
+        Ok(())
+    }
+
+    /// A volume both of whose disks have grown, and then its file system.
+    fn grow(
+        &self,
+        steps: &mut Steps<'_>,
+        sides: &BTreeMap<&NodeName, Side>,
+        words: &mut Vec<String>,
+        diff: &mut String,
+    ) {
+        let whole = sides.values().all(|side| side.status.as_ref().is_some_and(VolumeStatus::is_in_sync));
+        let primary =
+            sides.iter().find(|(_, side)| side.status.as_ref().is_some_and(VolumeStatus::is_primary));
+        let (true, Some((node, side))) = (whole, primary) else { return };
+        let room =
+            sides.values().map(|side| side.observed.disk_bytes.map_or(0, usable_bytes)).min().unwrap_or(0);
+        let Some(has) = side.observed.device_bytes else { return };
+        let mut after = Vec::new();
+        let grows = room.saturating_sub(has) >= GROWTH_BYTES;
+        if grows {
+            after.push(self.verb(steps, node, DrbdVerb::Resize, &[]));
+            words.push("grow it to its disks".to_owned());
+            diff.push_str(&format!("-{has} bytes\n+{room} bytes\n"));
+        }
+        let will_have = if grows { room } else { has };
+        let (Some((fstype, _)), Some(mount)) = (&self.filesystem, &self.mount) else { return };
+        if let Inside::Ours { bytes } = self.inside(side)
+            && will_have.saturating_sub(bytes) >= FILESYSTEM_SLACK_BYTES
+        {
+            let action = Action::GrowVolumeFilesystem {
+                target: self.target(node),
+                fstype: *fstype,
+                mount: mount.clone(),
+            };
+            steps.push(node, "grow-filesystem", action, &after);
+            words.push(format!("grow its {}", fstype.word()));
+            diff.push_str(&format!("-{} of {bytes} bytes\n", fstype.word()));
+        }
+    }
+}

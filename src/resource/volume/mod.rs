@@ -1,0 +1,17 @@
+//! Replicated volumes: how one is made, brought back, grown, and what stands in the way of it.
+//!
+//! In: what is wanted of a volume, and what was seen of it on its two nodes. Out: a [`Change`](super::Change). Everything is
+//! decided from what is seen: metadata on the disks, the kernel's report, the superblock on the volume.
+
+mod drbd;
+mod form;
+mod maintain;
+mod seen;
+mod split;
+mod sync;
+
+pub use drbd::{Discard, DrbdVolume, InitialSync};
+pub use sync::VolumeSync;
+
+#[cfg(test)]
+mod tests;
