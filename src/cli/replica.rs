@@ -128,6 +128,12 @@ enum ReplicaVerb {
     },
     /// Compare with a peer, block by block; what differs is marked
     Verify(Peer),
+    /// Throw the data here away, and take all of the peer's
+    Invalidate(Peer),
+    /// Throw the peer's data away, and send it all of this node's
+    InvalidateRemote(Peer),
+    /// Call the data here outdated: it is not promoted until it has met the peer's
+    Outdate(Which),
     /// Let all I/O wait
     SuspendIo(Which),
     /// Let I/O go on
@@ -198,6 +204,9 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
         ReplicaVerb::Status { which, json } => status(which, *json, console),
         ReplicaVerb::Events { which, .. } => events(which, console),
         ReplicaVerb::Verify(with) => with.which.order(Order::Verify { peer: peer(with) }),
+        ReplicaVerb::Invalidate(by) => by.which.order(Order::Invalidate { peer: peer(by) }),
+        ReplicaVerb::InvalidateRemote(of) => of.which.order(Order::InvalidateRemote { peer: peer(of) }),
+        ReplicaVerb::Outdate(which) => which.order(Order::Outdate),
         ReplicaVerb::SuspendIo(which) => which.order(Order::SuspendIo),
         ReplicaVerb::ResumeIo(which) => which.order(Order::ResumeIo),
         ReplicaVerb::NewCurrentUuid { which, clear_bitmap } => {

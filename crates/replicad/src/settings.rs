@@ -348,7 +348,11 @@ fn fill(config: &mut Config, file: &File, ids: &BTreeMap<String, NodeId>) -> Res
         ("resource-and-stonith", Fencing::ResourceAndStonith),
     ];
     config.fencing = word("fencing", net.fencing.as_deref(), &fencing, Fencing::DontCare)?;
-    let errors = [("detach", OnIoError::Detach), ("call-local-io-error", OnIoError::CallHandler)];
+    let errors = [
+        ("detach", OnIoError::Detach),
+        ("pass_on", OnIoError::PassOn),
+        ("call-local-io-error", OnIoError::CallHandler),
+    ];
     config.on_io_error = word("on-io-error", disk.on_io_error.as_deref(), &errors, OnIoError::Detach)?;
     let no_quorum = [("suspend-io", OnNoQuorum::SuspendIo), ("io-error", OnNoQuorum::IoError)];
     config.on_no_quorum =

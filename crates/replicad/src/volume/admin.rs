@@ -115,13 +115,12 @@ impl Volume {
                 let released = Step::Until(Condition::DiskReleased);
                 Ok(Some(vec![Step::Core(Admin::Detach), released]))
             }
-            Verb::Verify { peer } => {
-                let peer = match peer {
-                    Some(_) => self.peers_named(peer.as_deref())?.first().copied(),
-                    None => self.replica.config().diskful_peers().next(),
-                };
-                core(Admin::Verify { peer: peer.ok_or("there is no peer with a disk")? })
+            Verb::Verify { peer } => core(Admin::Verify { peer: self.one_peer(peer.as_deref())? }),
+            Verb::Invalidate { peer } => core(Admin::Invalidate { peer: self.one_peer(peer.as_deref())? }),
+            Verb::InvalidateRemote { peer } => {
+                core(Admin::InvalidateRemote { peer: self.one_peer(peer.as_deref())? })
             }
+            Verb::Outdate => core(Admin::Outdate),
             Verb::SuspendIo => core(Admin::SuspendIo),
             Verb::ResumeIo => core(Admin::ResumeIo),
             Verb::NewCurrentUuid { clear_bitmap: true } => core(Admin::SkipInitialSync),
@@ -130,6 +129,15 @@ impl Volume {
                     .into())
             }
         }
+    }
+
+    /// The peer of this name, or the only one with a disk.
+    fn one_peer(&self, name: Option<&str>) -> Result<NodeId, String> {
+        let peer = match name {
+            Some(_) => self.peers_named(name)?.first().copied(),
+            None => self.replica.config().diskful_peers().next(),
+        };
+        peer.ok_or_else(|| "there is no peer with a disk".to_owned())
     }
 
     /// The peer of this name, or all.
