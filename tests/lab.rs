@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hactl::lab::{
-    DEFAULT_CACHE_DIR, DiskSpec, FaultRequest, Lab, LabConfig, LabError, LabName, Outcome, Power,
+    DEFAULT_CACHE_DIR, DiskFault, DiskSpec, FaultRequest, Lab, LabConfig, LabError, LabName, Outcome, Power,
 };
 
 /// A lab that is taken down whatever happens.
@@ -144,6 +144,39 @@ fn a_node_sees_its_own_disks_with_stable_names_and_installs_packages() {
         --no-install-recommends haproxy && command -v haproxy";
     assert!(run(&guard.lab, "alpha", install).unwrap().trim().ends_with("/usr/sbin/haproxy"));
     assert!(run(&guard.lab, "beta", "command -v haproxy").is_none());
+}
+
+#[test]
+fn a_disk_grows_under_its_node_and_is_replaced_when_nobody_uses_it() {
+    if !is_root() {
+        return;
+    }
+    let guard = up(&LabConfig { nodes: 1, ..config("t-grow") });
+    let lab = &guard.lab;
+    let disk = "/dev/disk/by-id/virtio-alpha-data1";
+    let size = || run(lab, "alpha", &format!("blockdev --getsize64 {disk}")).unwrap();
+    let inject = |request: FaultRequest| lab.inject(&request);
+    let (node, name) = (|| "alpha".to_owned(), || "data1".to_owned());
+    let resize = |size_bytes| inject(FaultRequest::ResizeDisk { node: node(), disk: name(), size_bytes });
+    assert_eq!(size().trim(), (256 << 20).to_string());
+    run(lab, "alpha", &format!("mkfs.ext4 -q {disk} && mount {disk} /mnt && echo kept >/mnt/file")).unwrap();
+    resize(512 << 20).unwrap();
+    assert_eq!(size().trim(), (512 << 20).to_string(), "also while it is mounted");
+    assert_eq!(run(lab, "alpha", "cat /mnt/file").unwrap().trim(), "kept");
+    assert!(resize(256 << 20).unwrap_err().to_string().contains("only grows"));
+    let replace = || inject(FaultRequest::ReplaceDisk { node: node(), disk: name() });
+    assert!(replace().unwrap_err().to_string().contains("in use"));
+    run(lab, "alpha", "umount /mnt").unwrap();
+    replace().unwrap();
+    assert_eq!(size().trim(), (512 << 20).to_string());
+    assert_eq!(
+        run(lab, "alpha", &format!("! blkid --probe {disk} && cmp --bytes 1M {disk} /dev/zero")),
+        Some(String::new())
+    );
+    let failing = FaultRequest::Disk { node: node(), disk: name(), with: DiskFault::Failing };
+    assert!(inject(failing).unwrap_err().to_string().contains("--backend vm"));
+    let nobodys = FaultRequest::ReplaceDisk { node: node(), disk: "data9".to_owned() };
+    assert!(inject(nobodys).unwrap_err().to_string().contains("it has data1"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::table::{Columns, Tone, cell};
 use super::{Theme, count};
 use crate::verify::{
     ClusterReport, FencingEvent, LinkReport, NodeReport, NodeState, ResourceReport, StatusReport,
+    VolumeReport,
 };
 
 /// Entries of the fencing history that are shown.
@@ -33,6 +34,13 @@ fn cluster_text(cluster: &ClusterReport, theme: Theme) -> String {
             resource_row(&mut resources, resource);
         }
         let _ = write!(out, "\n{}", resources.text(INDENT));
+    }
+    if !cluster.volumes.is_empty() {
+        let mut volumes = Columns::new(&["volume", "on", "role", "state"], theme);
+        for volume in &cluster.volumes {
+            volume_row(&mut volumes, volume);
+        }
+        let _ = write!(out, "\n{}", volumes.text(INDENT));
     }
     out.push_str(&fencing_text(cluster, theme));
     if cluster.problems.is_empty() {
@@ -108,6 +116,20 @@ fn links(links: &[LinkReport]) -> (String, Tone) {
         }
     });
     (shown.collect::<Vec<_>>().join("  "), tone)
+}
+
+fn volume_row(table: &mut Columns, volume: &VolumeReport) {
+    let (state, tone) = match &volume.problem {
+        None => (format!("{} {}/{}", volume.connection, volume.disk, volume.peer_disk), Tone::Good),
+        Some(problem) if volume.done_permille.is_some() => (problem.clone(), Tone::Warning),
+        Some(problem) => (problem.clone(), Tone::Bad),
+    };
+    table.row(vec![
+        cell(volume.name.clone(), Tone::Plain),
+        cell(volume.node.to_string(), Tone::Plain),
+        cell(volume.role.clone(), Tone::Plain),
+        cell(state, tone),
+    ]);
 }
 
 fn resource_row(table: &mut Columns, resource: &ResourceReport) {
@@ -203,6 +225,19 @@ mod tests {
         }
     }
 
+    fn volume(node: &str, problem: Option<&str>) -> VolumeReport {
+        VolumeReport {
+            name: "srv".to_owned(),
+            node: NodeName::new(node).unwrap(),
+            role: "Primary".to_owned(),
+            connection: "Connected".to_owned(),
+            disk: "UpToDate".to_owned(),
+            peer_disk: "UpToDate".to_owned(),
+            done_permille: problem.map(|_| 425),
+            problem: problem.map(str::to_owned),
+        }
+    }
+
     fn report() -> StatusReport {
         let event = FencingEvent {
             action: "reboot".to_owned(),
@@ -232,6 +267,10 @@ mod tests {
                 resource("vip", "ocf:heartbeat:IPaddr2", &["web"], &["alpha"]),
                 resource("haproxy", "systemd:haproxy", &["web"], &[]),
             ],
+            volumes: vec![
+                volume("alpha", Some("SyncSource UpToDate/Inconsistent, 42.5 % done, 0:00:05 left")),
+                volume("beta", None),
+            ],
             problems: vec!["node gamma is unclean: it waits to be fenced".to_owned()],
         };
         StatusReport { format: STATUS_FORMAT, clusters: vec![cluster] }
@@ -251,6 +290,10 @@ cluster lab: 2 of 3 nodes online, quorate (2 of 3 votes, 2 needed), controller b
   resource     state    where  agent
   web/vip      started  alpha  ocf:heartbeat:IPaddr2
   web/haproxy  stopped         systemd:haproxy
+
+  volume  on     role     state
+  srv     alpha  Primary  SyncSource UpToDate/Inconsistent, 42.5 % done, 0:00:05 left
+  srv     beta   Primary  Connected UpToDate/UpToDate
 
   fencing: on, power started on beta
     2026-11-22 06:00:00Z: reboot of gamma by alpha: success

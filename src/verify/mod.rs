@@ -13,5 +13,5 @@ pub use reach::{Asker, Reached, reach};
 pub use report::{CheckResult, REPORT_FORMAT, VerifyReport};
 pub use status::{
     ClusterReport, FencingEvent, FencingReport, LinkReport, NodeReport, NodeState, QuorumReport,
-    ResourceReport, STATUS_FORMAT, StatusReport, status, status_queries,
+    ResourceReport, STATUS_FORMAT, StatusReport, VolumeReport, status, status_queries,
 };

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cib::{ClusterStatus, parse_crm_mon};
 use crate::corosync::{LinkStatus, PeerLink, QuorumStatus, parse_link_status, parse_quorum_status};
+use crate::drbd::Observed;
 use crate::facts::{ClusterQuery, FleetFacts, NodeOutcome, Observation, Query};
 use crate::inventory::{Cluster, Node};
 use crate::names::{ClusterName, NodeName, RoleName};
@@ -48,6 +49,8 @@ pub struct ClusterReport {
     pub fencing: FencingReport,
     /// Resources, fence devices apart.
     pub resources: Vec<ResourceReport>,
+    /// Replicated volumes, as each of their nodes sees them.
+    pub volumes: Vec<VolumeReport>,
     /// What is not as it should be, in words.
     pub problems: Vec<String>,
 }
@@ -160,10 +163,32 @@ pub struct ResourceReport {
     pub pending: Option<String>,
 }
 
+/// One side of a replicated volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VolumeReport {
+    /// Its name; that of its device where none is known.
+    pub name: String,
+    /// The node whose view this is.
+    pub node: NodeName,
+    /// The node's role.
+    pub role: String,
+    /// How it is connected.
+    pub connection: String,
+    /// The node's disk.
+    pub disk: String,
+    /// The peer's disk.
+    pub peer_disk: String,
+    /// How much of a synchronisation is done, in tenths of a percent.
+    pub done_permille: Option<u16>,
+    /// What is between this and both sides being equal; absent when nothing is.
+    pub problem: Option<String>,
+}
+
 /// What has to be asked of every node.
 #[must_use]
 pub fn status_queries() -> BTreeSet<Query> {
-    [ClusterQuery::Status, ClusterQuery::Quorum, ClusterQuery::Links].map(Query::Cluster).into()
+    let cluster = [ClusterQuery::Status, ClusterQuery::Quorum, ClusterQuery::Links].map(Query::Cluster);
+    cluster.into_iter().chain([Query::DrbdStatus]).collect()
 }
 
 /// How these clusters are.
@@ -211,6 +236,7 @@ fn report(cluster: &Cluster, facts: &FleetFacts) -> ClusterReport {
     }
     let nodes = node_reports(cluster, facts, &view, &views);
     problems.extend(link_problems(&nodes));
+    let volumes = volumes(cluster, facts, &mut problems);
     let quorum =
         seen_by.as_ref().and_then(|node| views.quorum.get(node)).or_else(|| views.quorum.values().next());
     let (devices, resources) = view.resources.iter().partition::<Vec<_>, _>(|resource| resource.is_fencing());
@@ -233,6 +259,7 @@ fn report(cluster: &Cluster, facts: &FleetFacts) -> ClusterReport {
             history: history(&view),
         },
         resources: resources.into_iter().map(resource_report).collect(),
+        volumes,
         problems,
     }
 }
@@ -346,6 +373,39 @@ fn state_of(view: &ClusterStatus, name: &str) -> NodeState {
     } else {
         NodeState::Online
     }
+}
+
+/// The volumes of all nodes; what is wrong with one is a problem of the cluster, told once where both sides say the same.
+fn volumes(cluster: &Cluster, facts: &FleetFacts, problems: &mut Vec<String>) -> Vec<VolumeReport> {
+    let mut volumes: Vec<VolumeReport> = Vec::new();
+    for name in cluster.nodes.keys() {
+        let seen = match facts.node(name).map(|node| node.observation(&Query::DrbdStatus)) {
+            Some(Observation::Text(Some(text))) => Observed::parse(&text),
+            Some(Observation::Unknown(why)) => {
+                problems.push(format!("{name}: {why}"));
+                continue;
+            }
+            _ => continue,
+        };
+        for (minor, status) in &seen.volumes {
+            let volume = VolumeReport {
+                name: seen.names.get(minor).cloned().unwrap_or_else(|| format!("drbd{minor}")),
+                node: name.clone(),
+                role: status.role.clone(),
+                connection: status.connection.clone(),
+                disk: status.disk.clone(),
+                peer_disk: status.peer_disk.clone(),
+                done_permille: status.done_permille,
+                problem: status.problem(),
+            };
+            problems.extend(
+                volume.problem.as_ref().map(|problem| format!("volume {} on {name}: {problem}", volume.name)),
+            );
+            volumes.push(volume);
+        }
+    }
+    volumes.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
+    volumes
 }
 
 /// Links that are lost although both ends are members: a peer that is away is a problem of its own.

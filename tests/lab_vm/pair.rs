@@ -17,6 +17,7 @@ pub(crate) fn a_pair_of_virtual_machines() {
     let lab = TestLab::up("pair", &options);
     bare(&lab);
     disks(&lab);
+    disk_faults(&lab);
     stands_still(&lab);
     drbd(&lab);
     fenced(&lab);
@@ -59,6 +60,36 @@ fn disks(lab: &TestLab) {
     assert_eq!(read.trim_end_matches('\0').trim(), "written by alpha");
     lab.on("alpha", "test ! -e /dev/disk/by-id/virtio-beta-data1");
     lab.say("disks have their names, and both nodes see the shared one");
+}
+
+/// Disks grow, fail, are slow and are replaced under a running machine, and a broken one stays broken over a loss of power.
+fn disk_faults(lab: &TestLab) {
+    let disk = "/dev/disk/by-id/virtio-beta-data1";
+    let size = || lab.on("beta", &format!("blockdev --getsize64 {disk}")).trim().to_owned();
+    lab.fault(&["resize-disk", "beta", "data1", "288MiB"]);
+    assert_eq!(size(), (288 << 20).to_string());
+    let write = format!("dd if=/dev/urandom of={disk} bs=4k count=8 oflag=direct status=none");
+    lab.on("beta", &write);
+    lab.fault(&["fail-disk", "beta", "data1"]);
+    lab.on("beta", &format!("! {write} 2>/dev/null"));
+    lab.fault(&["power-cut", "beta"]);
+    lab.fault(&["power-on", "beta"]);
+    lab.on("beta", &format!("! {write} 2>/dev/null"));
+    lab.fault(&["heal", "beta"]);
+    lab.on("beta", &write);
+    // 8 requests at 2 per second; the first ones may pass at once.
+    lab.fault(&["slow-disk", "beta", "data1", "--iops", "2"]);
+    let took = lab.on("beta", &format!("s=$(date +%s%N); {write}; echo $((($(date +%s%N) - s) / 1000000))"));
+    let took: u64 = took.trim().parse().expect("milliseconds");
+    assert!(took > 2000, "8 requests at 2 per second were done after {took} ms");
+    lab.fault(&["replace-disk", "beta", "data1"]);
+    lab.wait_on("beta", "the new disk is there", BACK_LIMIT, &format!("test -b {disk}"));
+    assert_eq!(size(), (288 << 20).to_string());
+    lab.on("beta", &format!("cmp --bytes 1M {disk} /dev/zero && {write}"));
+    // As it was: DRBD wants two of one size, and nothing on them.
+    lab.fault(&["replace-disk", "beta", "data1"]);
+    lab.wait_on("beta", "the new disk is there", BACK_LIMIT, &format!("test -b {disk}"));
+    lab.say("a disk grew, failed, was slow and was replaced");
 }
 
 /// A frozen machine does nothing at all, and goes on where it was.

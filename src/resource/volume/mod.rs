@@ -12,3 +12,6 @@ mod sync;
 
 pub use drbd::{Discard, DrbdVolume, InitialSync};
 pub use sync::VolumeSync;
+
+#[cfg(test)]
+mod tests;

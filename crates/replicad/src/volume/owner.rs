@@ -13,6 +13,7 @@ use replica::{Input, Replica, Time};
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
+use crate::blockdev::{Device, FuseFile};
 use crate::control::ControlServer;
 use crate::disk::VolumeDisk;
 use crate::export::Server;
@@ -26,6 +27,8 @@ use crate::settings::Settings;
 const DISK: u64 = 0;
 const SIGNAL: u64 = 1;
 const HANDLERS: u64 = 2;
+pub(super) const FUSE: u64 = 3;
+const DEVICE: u64 = 4;
 /// Tokens of what there is many of: from here on, each kind has so many.
 const KINDS: u64 = 1 << 32;
 const PEERS: u64 = KINDS;
@@ -52,6 +55,12 @@ pub struct Volume {
     pub(super) requests: Requests,
     pub(super) orders: Orders,
     pub(super) inputs: VecDeque<Input>,
+    pub(super) paths: Paths,
+    pub(super) fuse: Option<FuseFile>,
+    /// How often the file is open.
+    pub(super) fuse_opened: usize,
+    pub(super) device: Device,
+    pub(super) device_trouble: Option<String>,
     signals: UnixStream,
     exported: bool,
 }
@@ -80,6 +89,9 @@ impl Volume {
         let clients = Server::new(&paths.nbd(), (&mut poller, CLIENTS))?;
         let handlers = Handlers::new(settings.handlers.clone()).map_err(failed("run handlers"))?;
         poller.watch(handlers.wake(), HANDLERS, Interest::READ).map_err(failed("wait for handlers"))?;
+        let device = Device::new(&settings.name, settings.own().loop_device.clone())
+            .map_err(failed("make a block device"))?;
+        poller.watch(device.wake(), DEVICE, Interest::READ).map_err(failed("make a block device"))?;
         let (signals, writer) = UnixStream::pair().map_err(failed("wait for signals"))?;
         signals.set_nonblocking(true).map_err(failed("wait for signals"))?;
         for signal in SIGNALS {
@@ -100,6 +112,11 @@ impl Volume {
             requests: Requests::default(),
             orders: Orders::default(),
             inputs: VecDeque::new(),
+            paths: paths.clone(),
+            fuse: None,
+            fuse_opened: 0,
+            device,
+            device_trouble: None,
             signals,
             exported: false,
         })
@@ -163,6 +180,8 @@ impl Volume {
                     self.handler_ended(handler, exit_code);
                 }
             }
+            FUSE => self.fuse_ready(),
+            DEVICE => self.device_settled(),
             PEERS..CLIENTS => self.peers.ready(ready, &mut self.poller),
             CLIENTS..CALLERS => self.clients.ready(ready, &mut self.poller),
             _ => self.control.ready(ready, &mut self.poller),
@@ -173,6 +192,7 @@ impl Volume {
     fn settle(&mut self) {
         loop {
             let mut busy = self.take_disk();
+            busy |= self.take_fuse();
             while let Some(event) = self.peers.events.pop_front() {
                 busy = true;
                 self.peer_event(event);
@@ -190,14 +210,15 @@ impl Volume {
             if let Some(disk) = &mut self.disk {
                 disk.kick();
             }
+            self.drop_lost_disk();
             self.peers.flush(&mut self.poller);
-            if !busy {
+            self.clients.flush(&mut self.poller);
+            self.control.flush(&mut self.poller);
+            // Sending may show that somebody is gone.
+            if !busy && self.peers.events.is_empty() && self.clients.events.is_empty() {
                 break;
             }
         }
-        self.drop_lost_disk();
-        self.clients.flush(&mut self.poller);
-        self.control.flush(&mut self.poller);
         let full = self.requests.bytes() >= MAX_BYTES_UNDER_WAY
             || self.requests.len() >= MAX_REQUESTS
             || self.peers.backlog() as u64 >= MAX_BYTES_UNDER_WAY;

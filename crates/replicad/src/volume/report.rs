@@ -39,6 +39,8 @@ impl Volume {
             "node-id": config.node.get(),
             "role": replica.role().name(),
             "suspended": replica.io_is_suspended(),
+            "sent": self.peers.bytes[0] / KIB,
+            "received": self.peers.bytes[1] / KIB,
             "devices": [device],
             "connections": connections,
         })
