@@ -324,3 +324,141 @@ impl Resource for SeededDirectory {
         Ok(steps.change(summary, nodes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Fact, FleetFacts, NodeFacts, NodeOutcome, UnitState};
+    use crate::plan::FilesystemType;
+    use crate::secrets::SecretStore;
+
+    fn node(name: &str) -> NodeName {
+        NodeName::new(name).unwrap()
+    }
+
+    fn directory() -> SeededDirectory {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+        SeededDirectory {
+            id: ResourceId::of_cluster("directory", "/var/lib/app", &"pair".parse().unwrap()),
+            requires: Vec::new(),
+            nodes: [node("alpha"), node("beta")].into(),
+            founder: node("alpha"),
+            directory: "/var/lib/app".into(),
+            mount: "/mnt/ctl".into(),
+            source: SeedSource {
+                device: "/dev/drbd0".to_owned(),
+                fstype: FilesystemType::Ext4,
+                open: words("drbdadm primary ctl"),
+                close: words("drbdadm secondary ctl"),
+            },
+            resource: "ctl-fs".to_owned(),
+            units: ["app.service".to_owned()].into(),
+        }
+    }
+
+    /// What the nodes say: the directory, the unit's state, the resources of the CIB.
+    fn judged(alpha: &str, beta: &str, unit: &str, cib: &str) -> Result<Change, Blocked> {
+        let wanted = directory();
+        let unknown = || "not asked".to_owned();
+        let facts = |seen: &str| {
+            let unit = UnitState {
+                load_state: "loaded".to_owned(),
+                active_state: unit.to_owned(),
+                unit_file_state: "disabled".to_owned(),
+                since_us: 0,
+            };
+            let cib = (!cib.is_empty()).then(|| {
+                format!("<cib><configuration><resources><primitive id=\"{cib}\"/></resources></configuration></cib>")
+            });
+            let observed = [
+                (wanted.query(), Observation::Text(Some(seen.to_owned()))),
+                (Query::Unit { name: "app.service".to_owned() }, Observation::Unit(unit)),
+                (Query::Cluster(ClusterQuery::Cib), Observation::Text(cib)),
+            ];
+            NodeOutcome::Answered(Box::new(NodeFacts {
+                hostname: Fact::Unknown(unknown()),
+                os: Fact::Unknown(unknown()),
+                kernel: Fact::Unknown(unknown()),
+                hardware: Fact::Unknown(unknown()),
+                links: Fact::Unknown(unknown()),
+                clock: Fact::Unknown(unknown()),
+                space: Fact::Unknown(unknown()),
+                package_manager: Fact::Unknown(unknown()),
+                block_devices: Fact::Unknown(unknown()),
+                ledger: Fact::Unknown(unknown()),
+                claims: Fact::Unknown(unknown()),
+                observed: observed.into(),
+            }))
+        };
+        let facts = FleetFacts { nodes: [(node("alpha"), facts(alpha)), (node("beta"), facts(beta))].into() };
+        let (secrets, pending) = (SecretStore::default(), BTreeSet::new());
+        wanted.diff(&DiffContext { facts: &facts, secrets: &secrets, pending: &pending })
+    }
+
+    fn steps(change: &Change) -> Vec<String> {
+        let Change::Steps { steps, .. } = change else { return Vec::new() };
+        let told = |step: &crate::plan::Step| match &step.risk {
+            Risk::Disruptive(what) => format!("{}: {} [{}]", step.node, step.action, what.join(", ")),
+            _ => format!("{}: {}", step.node, step.action),
+        };
+        steps.iter().map(told).collect()
+    }
+
+    const LINKED: &str = "link /mnt/ctl/var/lib/app\naside\n";
+    const FULL: &str = "directory\nentries 4\nlisting aaaa\n";
+
+    #[test]
+    fn fresh_nodes_copy_the_founders_and_set_aside_what_differs() {
+        let change = judged(FULL, "directory\nentries 2\nlisting bbbb\n", "active", "").unwrap();
+        assert_eq!(
+            steps(&change),
+            [
+                "alpha: stop app.service [app.service on alpha]",
+                "beta: stop app.service [app.service on beta]",
+                "alpha: copy /var/lib/app to the volume at /mnt/ctl",
+                "alpha: set /var/lib/app aside and link it to /mnt/ctl/var/lib/app",
+                "beta: set /var/lib/app aside and link it to /mnt/ctl/var/lib/app [beta's own /var/lib/app (2 entries, \
+                 other ones): set aside as /var/lib/app.before-hactl]",
+            ]
+        );
+        let same = judged(FULL, FULL, "inactive", "").unwrap();
+        assert_eq!(steps(&same).len(), 3);
+        assert!(!steps(&same).join("\n").contains("entries"));
+    }
+
+    #[test]
+    fn links_that_stand_are_left_and_one_that_is_missing_is_made_without_a_copy() {
+        assert_eq!(judged(LINKED, LINKED, "active", "ctl-fs").unwrap(), Change::None);
+        let change = judged(LINKED, "absent\naside\n", "inactive", "ctl-fs").unwrap();
+        assert_eq!(steps(&change), ["beta: set /var/lib/app aside and link it to /mnt/ctl/var/lib/app"]);
+    }
+
+    #[test]
+    fn with_the_cluster_it_is_copied_where_the_volume_is_mounted() {
+        let mounted = "directory\nmounted\nentries 1\nlisting cccc\n";
+        let change = judged(FULL, mounted, "inactive", "ctl-fs").unwrap();
+        assert!(steps(&change)[0].starts_with("beta: copy /var/lib/app"), "{:?}", steps(&change));
+        let nowhere = judged(FULL, FULL, "inactive", "ctl-fs").unwrap_err();
+        assert!(nowhere.reason.contains("is mounted nowhere"), "{}", nowhere.reason);
+    }
+
+    #[test]
+    fn what_a_person_must_see_to_is_refused() {
+        let used = "directory\nentries 1\nlisting a\nuser 42 app daemon\n";
+        for (alpha, unit, cib, words) in [
+            ("link /elsewhere\n", "inactive", "", "is a link to /elsewhere"),
+            ("other\n", "inactive", "", "is no directory"),
+            ("directory\naside\nentries 0\nlisting a\n", "inactive", "", "was set aside already"),
+            ("directory\nbelow /var/lib/app/x\nentries 0\nlisting a\n", "inactive", "", "mounted at /var/lib/app/x"),
+            (used, "inactive", "", "in use by process 42 (app daemon)"),
+            // The cluster runs it: it is the cluster's to stop.
+            ("directory\nmounted\nentries 1\nlisting a\nuser 42 app\n", "active", "ctl-fs", "in use by process 42"),
+            ("absent\n", "inactive", "", "there is no directory /var/lib/app"),
+        ] {
+            let refused = judged(alpha, FULL, unit, cib).unwrap_err();
+            assert!(refused.reason.contains(words), "{words}: {}", refused.reason);
+        }
+        // hactl stops it first.
+        assert!(judged(used, FULL, "active", "").is_ok());
+    }
+}

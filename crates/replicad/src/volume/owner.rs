@@ -4,12 +4,15 @@
 //! round brings is sent at its end, in as few system calls as possible.
 
 use std::collections::VecDeque;
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use replica::state::{DiskState, Role};
 use replica::{Input, Replica, Time};
+use rustix::mm::MlockAllFlags;
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
@@ -21,7 +24,7 @@ use crate::handlers::Handlers;
 use crate::net::Peers;
 use crate::poll::{Interest, Poller, Ready};
 use crate::requests::Requests;
-use crate::settings::Settings;
+use crate::settings::{Attach, Settings};
 
 /// Tokens of what is there once.
 const DISK: u64 = 0;
@@ -72,7 +75,9 @@ impl Volume {
     /// When any of that is not possible.
     pub fn new(settings: Settings, paths: &Paths) -> Result<Self, StartError> {
         let failed = |what: &'static str| move |source| StartError::System { what, source };
+        // The sockets are for root alone.
         std::fs::create_dir_all(&paths.run)
+            .and_then(|()| std::fs::set_permissions(&paths.run, Permissions::from_mode(0o700)))
             .map_err(|source| StartError::Folder { path: paths.run.clone(), source })?;
         let mut poller = Poller::new().map_err(failed("wait for input"))?;
         // First of all: another process that serves the volume has it, and nothing else was touched.
@@ -127,6 +132,7 @@ impl Volume {
     /// # Errors
     /// When waiting for input is not possible.
     pub fn run(mut self) -> Result<(), StartError> {
+        self.stay_in_memory();
         let mut ready = Vec::new();
         loop {
             self.settle();
@@ -144,6 +150,19 @@ impl Volume {
             if self.replica.poll_timeout().is_some_and(|deadline| deadline <= self.now()) {
                 self.input(Input::Timeout);
             }
+        }
+    }
+
+    /// Who serves a block device must not wait for memory that only writing to that device would free.
+    fn stay_in_memory(&self) {
+        if self.settings.attach == Attach::None {
+            return;
+        }
+        if let Err(error) = rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
+            self.say(&format!("the process may be swapped out: {error}"));
+        }
+        if let Err(error) = rustix::process::configure_io_flusher_behavior(true) {
+            self.say(&format!("the kernel is not told that this process serves a block device: {error}"));
         }
     }
 

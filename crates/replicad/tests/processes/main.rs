@@ -7,6 +7,7 @@
 #[path = "../../../../tests/support/harness.rs"]
 mod harness;
 
+mod blockdev;
 mod failures;
 mod interop;
 mod nbd_client;
@@ -20,11 +21,16 @@ const CLIENTS: &[(&str, &str)] = &[
     ("nbdsh", "python3-libnbd"),
     ("qemu-io", "qemu-utils"),
 ];
+const SYSTEM: &[(&str, &str)] = &[("losetup", "mount"), ("mkfs.ext4", "e2fsprogs"), ("fstrim", "util-linux")];
 const DRBDMETA: &[(&str, &str)] = &[("drbdmeta", "drbd-utils")];
 
 fn main() -> std::process::ExitCode {
     let test = harness::with_tools;
+    let mut block_device =
+        test("a_file_system_on_the_block_device_moves_and_survives", SYSTEM, blockdev::file_system);
+    block_device.missing = block_device.missing.or_else(blockdev::missing);
     harness::run_tests(&[
+        block_device,
         test("fio_verifies_what_it_wrote_and_both_disks_are_equal", FIO, interop::fio),
         test("fio_verifies_with_threads_instead_of_io_uring", FIO, interop::fio_with_threads),
         test("clients_copy_trim_and_see_errors", CLIENTS, interop::clients),

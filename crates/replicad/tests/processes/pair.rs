@@ -46,7 +46,7 @@ impl Pair {
 nodes:
   alpha: {{ id: 0, address: '127.0.0.1:{}', disk: {} }}
   beta: {{ id: 1, address: '127.0.0.1:{}', disk: {} }}
-net: {{ shared-secret: of this test only, ping-int: 1, ping-timeout: 10, timeout: 20, ko-count: 1 }}
+net: {{ shared-secret: of this test only, ping-int: 1, ping-timeout: 30, timeout: 40, ko-count: 1 }}
 {more}",
             ports[0],
             disk("alpha"),
