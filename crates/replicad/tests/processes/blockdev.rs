@@ -94,6 +94,8 @@ pub fn file_system() {
     pair.beta.start();
     pair.alpha.wait("in sync again", in_sync);
     pair.assert_equal();
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(pair.folder.path().to_str().unwrap()), "{mounts}");
     let left = run("losetup", &["--list", "--noheadings", "--output", "BACK-FILE"]);
     assert!(!String::from_utf8_lossy(&left.stdout).contains(pair.folder.path().to_str().unwrap()));
 }
