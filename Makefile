@@ -1,7 +1,7 @@
 # Thin: every target calls cargo, hactl or a script that can be run by hand as well.
 CARGO ?= cargo
 
-.PHONY: help build release test test-vm lint demo bench bench-vm clean
+.PHONY: help build release test test-vm lint demo vagrant-demo bench bench-vm clean
 
 help:
 	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
@@ -9,6 +9,7 @@ help:
 	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; some minutes)"
 	@echo "make lint   formatting, clippy, licences and bans, documentation, lengths"
 	@echo "make bench  measurements, as ratios within one run"
+	@echo "make vagrant-demo  two machines by Vagrant and libvirt, a cluster of them, and away again (root, Debian)"
 	@echo "make bench-vm  replicated volumes against the raw disk, in a pair of virtual machines"
 	@echo "make build  the debug executable; make release: the optimised one"
 
@@ -29,6 +30,10 @@ lint:
 
 demo:
 	scripts/demo.sh
+
+vagrant-demo:
+	$(CARGO) build --locked
+	scripts/vagrant-demo.sh
 
 bench:
 	$(CARGO) bench --locked --bench suite

@@ -51,9 +51,17 @@ end() {
             timeout 30 virsh --connect qemu:///system net-undefine "$network" >/dev/null 2>&1 || true
         fi
     done
-    for pid in "${started[@]}"; do
-        kill "$pid" 2>/dev/null || true
-    done
+    if ((${#started[@]})); then
+        # A box is copied into libvirt's pool; libvirt was not here before, so the pool is the demonstration's.
+        for volume in $(timeout 60 virsh --connect qemu:///system vol-list default 2>/dev/null | awk '/hactl/ { print $1 }'); do
+            timeout 60 virsh --connect qemu:///system vol-delete --pool default "$volume" >/dev/null 2>&1 || true
+        done
+        kill "${started[@]}" 2>/dev/null || true
+        for tables in iptables ip6tables; do
+            rules=$("$tables-save" 2>/dev/null | grep -v LIBVIRT_ || true)
+            [ -z "$rules" ] || "$tables-restore" <<<"$rules" || true
+        done
+    fi
     echo "$forwarding" >/proc/sys/net/ipv4/ip_forward
     rm -rf "$work"
     exit "$status"

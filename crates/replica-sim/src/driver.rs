@@ -149,7 +149,7 @@ impl World {
         self.input(at, replica::Input::Admin { id, command });
     }
 
-    fn demote(&mut self, at: usize) {
+    pub(crate) fn demote(&mut self, at: usize) {
         if self.nodes[at].replica.is_none() || self.nodes[at].demoting.is_some() {
             return;
         }

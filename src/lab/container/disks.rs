@@ -178,10 +178,10 @@ pub(crate) fn resize(disk: DiskOf<'_>, size_bytes: u64) -> Result<(), LabError> 
 /// Makes a disk blank that nobody uses.
 pub(crate) fn replace(disk: DiskOf<'_>) -> Result<(), LabError> {
     let (device, file) = (device_of(disk)?, disk.file());
-    make_node(&device)?;
+    make_node(device)?;
     let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or_default();
     // The kernel's own idea of who uses it, whichever namespace the user is in (open(2), O_EXCL on a block device).
-    let held = OpenOptions::new().read(true).custom_flags(exclusive).open(&device).map_err(|error| {
+    let held = OpenOptions::new().read(true).custom_flags(exclusive).open(device).map_err(|error| {
         LabError::Usage(format!(
             "the disk `{}` of {} is in use ({error}): stop what uses it, or cut the node's power first",
             disk.disk.name, disk.node.name
