@@ -45,6 +45,7 @@ fn verify_with_fio(more: &str) {
             "--verify=crc32c",
             "--do_verify=1",
             "--verify_fatal=1",
+            "--verify_state_save=0",
             "--fsync=64",
         ];
         succeeds("fio", &arguments);

@@ -4,14 +4,14 @@ use replicad::control::{Connection, Outcome, Verb};
 use serde_json::Value;
 
 use crate::nbd_client::Client;
-use crate::pair::{Pair, connection, in_sync};
+use crate::pair::{Pair, connection, established, in_sync};
 
 const PRIMARY: Verb = Verb::Primary { force: false };
 const SECONDARY: Verb = Verb::Secondary { force: false };
 
 pub(crate) fn refusals() {
     let pair = Pair::new("");
-    pair.alpha.wait("connected", |status| connection(status) == "Connected");
+    pair.alpha.wait("the handshake is over", established);
     assert!(pair.alpha.refused(PRIMARY).contains("Inconsistent"), "blank disks hold nothing");
     pair.alpha.order(Verb::NewCurrentUuid { clear_bitmap: true });
     pair.alpha.wait("both up to date", in_sync);

@@ -71,7 +71,7 @@ net: {{ shared-secret: of this test only, ping-int: 1, ping-timeout: 30, timeout
     /// The same, with equal disks, alpha being Primary.
     pub(crate) fn in_use(more: &str) -> Self {
         let pair = Self::new(more);
-        pair.alpha.wait("connected", |status| connection(status) == "Connected");
+        pair.alpha.wait("the handshake is over", established);
         pair.alpha.order(Verb::NewCurrentUuid { clear_bitmap: true });
         pair.alpha.wait("both up to date", in_sync);
         pair.alpha.order(Verb::Primary { force: false });
@@ -235,6 +235,11 @@ pub(crate) fn connection(status: &Value) -> &str {
 
 pub(crate) fn peer_device(status: &Value) -> &Value {
     &status["connections"][0]["peer_devices"][0]
+}
+
+/// Connected, and each knows what the other has.
+pub(crate) fn established(status: &Value) -> bool {
+    peer_device(status)["replication-state"] == "Established"
 }
 
 pub(crate) fn in_sync(status: &Value) -> bool {
