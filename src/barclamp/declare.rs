@@ -213,9 +213,7 @@ fn of_cluster(
         Kind::SbdHeader(item) => {
             Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
         }
-        Kind::SeededDirectory(item) => Ok(vec![Declaration::SeededDirectory(Box::new(
-            seeded::seeded_directory(instance, item, cluster)?,
-        ))]),
+        Kind::SeededDirectory(item) => seeded::declared(instance, item, cluster),
         Kind::DrbdVolume(item) => {
             Ok(vec![Declaration::DrbdVolume(Box::new(volumes::drbd_volume(instance, item, cluster)?))])
         }

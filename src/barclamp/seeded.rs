@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use camino::Utf8PathBuf;
 use serde::Deserialize;
 
+use super::declaration::Declaration;
 use super::error::BarclampError;
 use super::expand::Instance;
 use super::view::ClusterView;
@@ -49,8 +50,18 @@ impl SeededDirectoryItem {
     }
 }
 
+/// What an item declares.
+pub(super) fn declared(
+    instance: &Instance<'_>,
+    item: &SeededDirectoryItem,
+    cluster: &ClusterView,
+) -> Result<Vec<Declaration>, BarclampError> {
+    let directory = seeded_directory(instance, item, cluster)?;
+    Ok(vec![Declaration::SeededDirectory(Box::new(directory))])
+}
+
 /// The directory, for a cluster.
-pub(super) fn seeded_directory(
+fn seeded_directory(
     instance: &Instance<'_>,
     item: &SeededDirectoryItem,
     cluster: &ClusterView,

@@ -80,7 +80,7 @@ pub enum Verb {
     Claims(ClaimsArgs),
     /// Take the cluster down and remove what hactl made
     Destroy(DestroyArgs),
-    /// The embedded replication engine on this node: serve a volume, look at it, give it orders
+    /// Serve a replicated volume on this node, look at it, give it orders
     Replica(ReplicaArgs),
     /// Real nodes on this machine, to try things with
     Lab(LabArgs),

@@ -106,14 +106,14 @@ mod tests {
             drill_text(&report(0, Some("beta")), false, Theme::new(false)),
             "failover drill of db in cluster pair
   what             result
-  fenced           1.2 s        alpha, asked for by beta
+  fenced           1.2 s       alpha, asked for by beta
   took over        beta
-  no writes for    9.1 s        /srv/db
-  writes lost      0            of 1200 acknowledged writes
-  no answers for   9.4 s        192.0.2.9 port 80
-  requests failed  9            of 400 requests
-  resynced         12.0 KiB     by the kernel's log of the survivor
-  back and clean   1 min 35 s   alpha
+  no writes for    9.1 s       /srv/db
+  writes lost      0           of 1200 writes acknowledged
+  no answers for   9.4 s       192.0.2.9 port 80
+  requests failed  9           of 400 requests
+  resynced         12.0 KiB    by the kernel's log of the survivor
+  back and clean   1 min 35 s  alpha
 Verified: 0 checks, all hold.
 The cluster survived it: nothing that was acknowledged is lost.
 "

@@ -110,6 +110,18 @@ impl World {
                     let peer = node(1 - primary);
                     self.admin(primary, Admin::Verify { peer });
                 }
+                6 if self.rng.chance(10) => {
+                    // Refused unless the Primary has good data, or is not connected; then it would cost the only copy.
+                    let connected = self.nodes[primary].replica.as_ref().is_some_and(|replica| {
+                        replica.peer_status(node(1 - primary)).is_some_and(|peer| {
+                            peer.replication == ReplicationState::Established
+                                && replica.disk_state() == DiskState::UpToDate
+                        })
+                    });
+                    if connected {
+                        self.admin(1 - primary, Admin::Invalidate { peer: node(primary) });
+                    }
+                }
                 5 if self.rng.chance(30) => {
                     self.admin(1 - primary, Admin::Disconnect { peer: node(primary) });
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use replica::config::{Config, Fencing, OnNoQuorum, Protocol, QuorumPolicy, SyncConfig, Timeouts};
+use replica::config::{Config, Fencing, OnIoError, OnNoQuorum, Protocol, QuorumPolicy, SyncConfig, Timeouts};
 use replica::ids::{BLOCK_BYTES, NodeId};
 use replica::split_brain::{After0Pri, After1Pri, After2Pri, Policies};
 
@@ -78,6 +78,9 @@ impl Scenario {
             timeout: Duration::from_millis(150),
             ko_count: 2,
         };
+        if rng.chance(30) {
+            shared.on_io_error = OnIoError::PassOn;
+        }
         match kind {
             Kind::Quorum => {
                 shared.quorum = QuorumPolicy::Majority;

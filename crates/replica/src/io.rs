@@ -2,8 +2,9 @@
 //!
 //! The shell answers every [`DiskOp`] exactly once with [`Input::DiskDone`], in any order. A completed metadata operation
 //! is on stable storage; a completed data write need not be until a [`DiskOp::Flush`] issued after its completion is
-//! done. Messages of one channel arrive in the order they were sent; after [`Input::PeerDown`] none of the old
-//! connection arrives any more.
+//! done. When a disk is given up, one more superblock may be written to it; whatever comes of that, the disk is free once
+//! [`Event::Disk`] says Diskless. Messages of one channel arrive in the order they were sent; after [`Input::PeerDown`]
+//! none of the old connection arrives any more.
 
 use bytes::Bytes;
 use thiserror::Error;

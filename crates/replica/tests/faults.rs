@@ -1,5 +1,7 @@
 //! Nodes that fall, disks that fail, peers that have to be fenced.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod cluster;
 
 use std::time::Duration;

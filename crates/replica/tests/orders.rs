@@ -1,5 +1,7 @@
 //! What the admin orders, and what he is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod cluster;
 
 use std::time::Duration;

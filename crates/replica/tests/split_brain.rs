@@ -1,5 +1,7 @@
 //! Split brain with no, one and two Primaries, and every policy: found, told, and resolved only by policy or order.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod cluster;
 
 use cluster::{Cluster, id};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use nbd::Request;
 use replica::config::MAX_REQUEST_BYTES;
 use replica::io::ClientRequest;
@@ -202,19 +202,6 @@ fn piece(wanted: &Wanted, at: u64, whole: u64) -> (ClientRequest, u64) {
     (request, len)
 }
 
-/// Data in one piece.
-#[must_use]
-pub(crate) fn joined(mut parts: Vec<Bytes>) -> Bytes {
-    if parts.len() <= 1 {
-        return parts.pop().unwrap_or_default();
-    }
-    let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-    for part in parts {
-        whole.extend_from_slice(&part);
-    }
-    whole.freeze()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
@@ -235,7 +222,7 @@ mod tests {
             let byte = ((offset - 4096) / MAX_REQUEST_BYTES) as u8;
             answer = requests.done(id, Ok(Some(Bytes::from(vec![byte; len as usize]))), &mut Vec::new());
         }
-        let data = joined(answer.unwrap().result.unwrap());
+        let data = answer.unwrap().result.unwrap().concat();
         assert_eq!(data.len() as u64, len);
         assert!(data.iter().enumerate().all(|(at, byte)| *byte as u64 == at as u64 / MAX_REQUEST_BYTES));
         assert_eq!((requests.bytes(), requests.len()), (0, 0));

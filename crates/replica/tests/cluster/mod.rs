@@ -1,7 +1,7 @@
 //! A cluster of replicas in one process, with perfect disks and wires that do what the test says and nothing else: for
 //! tests of one thing at a time. (Chance is the simulator's.)
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub struct Cluster {
     inputs: VecDeque<(usize, u64, Input)>,
     next: u64,
     sessions: u64,
-    /// What handlers answer; 0 otherwise. Without an entry for fence-peer none runs to its end.
+    /// What handlers answer; 0 otherwise. Without an entry a fence-peer handler does not end.
     pub exit_codes: BTreeMap<Handler, i32>,
     /// Bytes of messages by their names.
     pub sent: BTreeMap<&'static str, u64>,

@@ -156,14 +156,12 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
 
 fn detach(device: &Path, name: &str) -> Result<Outcome, String> {
     // Detaching a device in use would only be put off until it is not.
-    match rustix::fs::open(device, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty()) {
-        Err(Errno::BUSY) => {
-            let at =
-                mounted_at(device).map_or_else(|| "in use".to_owned(), |path| format!("mounted at {path}"));
-            return Err(format!("the volume is held open: {} is {at}", device.display()));
-        }
-        Ok(_) | Err(_) => {}
+    let opened = rustix::fs::open(device, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty());
+    if matches!(opened, Err(Errno::BUSY)) {
+        let at = mounted_at(device).map_or_else(|| "in use".to_owned(), |path| format!("mounted at {path}"));
+        return Err(format!("the volume is held open: {} is {at}", device.display()));
     }
+    drop(opened);
     losetup(&["--detach", &device.to_string_lossy()])?;
     // It is only a name.
     let _ = std::fs::remove_file(Path::new(BY_NAME).join(name));

@@ -48,10 +48,15 @@ pub(crate) struct FuseFile {
 }
 
 impl FuseFile {
+    /// Takes away what a process that was killed has left there.
+    pub(crate) fn clear(path: &Path) {
+        // It ends with an error, once nothing is mounted there any more.
+        while rustix::mount::unmount(path, UnmountFlags::DETACH).is_ok() {}
+    }
+
     /// Mounts it. What a process that was killed has left there is taken away first.
     pub(crate) fn mount(path: &Path, size: u64) -> std::io::Result<Self> {
-        // Nothing mounted is as good.
-        while rustix::mount::unmount(path, UnmountFlags::DETACH).is_ok() {}
+        Self::clear(path);
         std::fs::File::create(path)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let device = rustix::fs::open(FUSE, flags, Mode::empty())?;

@@ -133,12 +133,6 @@ impl ControlServer {
         }
     }
 
-    /// Whether somebody listens.
-    #[must_use]
-    pub(crate) fn has_listeners(&self) -> bool {
-        self.callers.values().any(|caller| caller.listens)
-    }
-
     /// Tells all who listen.
     pub(crate) fn tell(&mut self, event: &serde_json::Value) {
         for caller in self.callers.values_mut().filter(|caller| caller.listens) {

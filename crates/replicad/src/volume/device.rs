@@ -43,7 +43,7 @@ impl Volume {
             return Ok(());
         }
         let size = self.replica.config().size;
-        let path = self.paths.run.join("volume");
+        let path = self.paths.fuse();
         let file = FuseFile::mount(&path, size)
             .map_err(|error| format!("the volume's file cannot be mounted at {}: {error}", path.display()))?;
         self.poller

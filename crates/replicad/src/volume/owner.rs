@@ -82,6 +82,7 @@ impl Volume {
         let mut poller = Poller::new().map_err(failed("wait for input"))?;
         // First of all: another process that serves the volume has it, and nothing else was touched.
         let control = ControlServer::new(&paths.control(), (&mut poller, CALLERS))?;
+        FuseFile::clear(&paths.fuse());
         let replica = start::core(&settings)?;
         let endpoint = start::endpoint(&settings, replica.config())?;
         let peers = Peers::new(

@@ -82,6 +82,12 @@ impl Paths {
         self.run.join("control")
     }
 
+    /// The file that the block device rests on.
+    #[must_use]
+    pub fn fuse(&self) -> PathBuf {
+        self.run.join("volume")
+    }
+
     /// The NBD socket.
     #[must_use]
     pub fn nbd(&self) -> PathBuf {

@@ -14,7 +14,7 @@ const SECONDARY: Verb = Verb::Secondary { force: false };
 const LIMIT_SECONDS: &str = "60";
 
 /// Why it cannot be tried here.
-pub fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root can mount".to_owned());
     }
@@ -57,7 +57,7 @@ fn device(node: &Node) -> PathBuf {
     PathBuf::from(status["devices"][0]["block-device"].as_str().unwrap())
 }
 
-pub fn file_system() {
+pub(crate) fn file_system() {
     assert_eq!(Attach::default(), Attach::None, "nobody gets a block device unasked");
     let mut pair = Pair::in_use("attach: fuse");
     let at = pair.folder.path().join("mnt");
@@ -94,6 +94,8 @@ pub fn file_system() {
     pair.beta.start();
     pair.alpha.wait("in sync again", in_sync);
     pair.assert_equal();
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(pair.folder.path().to_str().unwrap()), "{mounts}");
     let left = run("losetup", &["--list", "--noheadings", "--output", "BACK-FILE"]);
     assert!(!String::from_utf8_lossy(&left.stdout).contains(pair.folder.path().to_str().unwrap()));
 }

@@ -9,7 +9,7 @@ use crate::pair::{Pair, connection, in_sync, peer_device};
 const DEPTH: usize = 32;
 const BLOCK_KIB: u64 = 4;
 
-pub fn killed_secondary() {
+pub(crate) fn killed_secondary() {
     let mut pair = Pair::in_use("");
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
@@ -38,7 +38,7 @@ pub fn killed_secondary() {
     pair.assert_equal();
 }
 
-pub fn stopped_secondary() {
+pub(crate) fn stopped_secondary() {
     let mut pair = Pair::in_use("");
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
@@ -54,7 +54,7 @@ pub fn stopped_secondary() {
     pair.assert_equal();
 }
 
-pub fn killed_primary() {
+pub(crate) fn killed_primary() {
     let mut pair = Pair::in_use("");
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
@@ -82,7 +82,7 @@ pub fn killed_primary() {
     pair.assert_equal();
 }
 
-pub fn both_killed() {
+pub(crate) fn both_killed() {
     let mut pair = Pair::in_use("");
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
@@ -101,7 +101,7 @@ pub fn both_killed() {
     pair.assert_equal();
 }
 
-pub fn wrong_secret() {
+pub(crate) fn wrong_secret() {
     let mut pair = Pair::new("");
     pair.alpha.wait("connected", |status| connection(status) == "Connected");
     pair.beta.kill();

@@ -45,6 +45,7 @@ fn verify_with_fio(more: &str) {
             "--verify=crc32c",
             "--do_verify=1",
             "--verify_fatal=1",
+            "--verify_state_save=0",
             "--fsync=64",
         ];
         succeeds("fio", &arguments);
@@ -52,15 +53,15 @@ fn verify_with_fio(more: &str) {
     pair.assert_equal();
 }
 
-pub fn fio() {
+pub(crate) fn fio() {
     verify_with_fio("");
 }
 
-pub fn fio_with_threads() {
+pub(crate) fn fio_with_threads() {
     verify_with_fio("backend: threads");
 }
 
-pub fn clients() {
+pub(crate) fn clients() {
     let mut pair = Pair::in_use("");
     let uri = pair.alpha.uri();
     let image = pair.folder.path().join("image");
@@ -130,7 +131,7 @@ fn current(dump: &str) -> String {
     line.split_whitespace().nth(1).unwrap().trim_end_matches(';').trim_start_matches("0x").to_owned()
 }
 
-pub fn drbdmeta() {
+pub(crate) fn drbdmeta() {
     let mut pair = Pair::in_use("");
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();

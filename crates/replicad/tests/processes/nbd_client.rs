@@ -15,13 +15,13 @@ const WRITE: u16 = 1;
 const FLUSH: u16 = 3;
 
 /// An open volume.
-pub struct Client {
+pub(crate) struct Client {
     stream: UnixStream,
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Client {
-    pub fn open(socket: &Path) -> std::io::Result<Self> {
+    pub(crate) fn open(socket: &Path) -> std::io::Result<Self> {
         let mut stream = UnixStream::connect(socket)?;
         let mut greeting = [0; 18];
         stream.read_exact(&mut greeting)?;
@@ -34,7 +34,7 @@ impl Client {
         Ok(Self { stream, bytes: u64::from_be_bytes(answer[..8].try_into().unwrap()) })
     }
 
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         command: u16,
         cookie: u64,
@@ -53,19 +53,19 @@ impl Client {
     }
 
     /// The next answer: whose, and the error number.
-    pub fn answer(&mut self) -> std::io::Result<(u64, u32)> {
+    pub(crate) fn answer(&mut self) -> std::io::Result<(u64, u32)> {
         let mut reply = [0; 16];
         self.stream.read_exact(&mut reply)?;
         let error = u32::from_be_bytes(reply[4..8].try_into().unwrap());
         Ok((u64::from_be_bytes(reply[8..].try_into().unwrap()), error))
     }
 
-    pub fn flush(&mut self) -> std::io::Result<u32> {
+    pub(crate) fn flush(&mut self) -> std::io::Result<u32> {
         self.send(FLUSH, u64::MAX, 0, 0, &[])?;
         Ok(self.answer()?.1)
     }
 
-    pub fn read(&mut self, block: u64) -> Vec<u8> {
+    pub(crate) fn read(&mut self, block: u64) -> Vec<u8> {
         self.send(READ, 0, block * BLOCK as u64, BLOCK as u32, &[]).unwrap();
         assert_eq!(self.answer().unwrap().1, 0);
         let mut data = vec![0; BLOCK];
@@ -73,20 +73,20 @@ impl Client {
         data
     }
 
-    pub fn write(&mut self, block: u64, number: u64) -> std::io::Result<u32> {
+    pub(crate) fn write(&mut self, block: u64, number: u64) -> std::io::Result<u32> {
         self.send(WRITE, number, block * BLOCK as u64, BLOCK as u32, &content(number))?;
         Ok(self.answer()?.1)
     }
 }
 
 /// What the write with this number writes.
-pub fn content(number: u64) -> Vec<u8> {
+pub(crate) fn content(number: u64) -> Vec<u8> {
     number.to_le_bytes().repeat(BLOCK / 8)
 }
 
 /// What a block may hold: the last acknowledged write, or one that was begun after it and not answered.
 #[derive(Default)]
-pub struct History {
+pub(crate) struct History {
     acknowledged: BTreeMap<u64, u64>,
     begun: BTreeMap<u64, Vec<u64>>,
     next: u64,
@@ -94,12 +94,12 @@ pub struct History {
 
 impl History {
     /// How many writes were acknowledged.
-    pub fn acknowledged(&self) -> usize {
+    pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.len()
     }
 
     /// Writes to random blocks, `depth` at a time, until `stop` says so or the connection breaks.
-    pub fn write(&mut self, client: &mut Client, depth: usize, mut stop: impl FnMut(&Self) -> bool) {
+    pub(crate) fn write(&mut self, client: &mut Client, depth: usize, mut stop: impl FnMut(&Self) -> bool) {
         let blocks = client.bytes / BLOCK as u64;
         let mut under_way: BTreeMap<u64, u64> = BTreeMap::new();
         loop {
@@ -133,7 +133,7 @@ impl History {
     }
 
     /// Every acknowledged write is there, unless a later one that was not answered is.
-    pub fn check(&self, client: &mut Client) {
+    pub(crate) fn check(&self, client: &mut Client) {
         for (block, number) in &self.acknowledged {
             let found = client.read(*block);
             let mut allowed = std::iter::once(number).chain(self.begun.get(block).into_iter().flatten());

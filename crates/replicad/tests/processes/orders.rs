@@ -4,14 +4,14 @@ use replicad::control::{Connection, Outcome, Verb};
 use serde_json::Value;
 
 use crate::nbd_client::Client;
-use crate::pair::{Pair, connection, in_sync};
+use crate::pair::{Pair, connection, established, in_sync};
 
 const PRIMARY: Verb = Verb::Primary { force: false };
 const SECONDARY: Verb = Verb::Secondary { force: false };
 
-pub fn refusals() {
+pub(crate) fn refusals() {
     let pair = Pair::new("");
-    pair.alpha.wait("connected", |status| connection(status) == "Connected");
+    pair.alpha.wait("the handshake is over", established);
     assert!(pair.alpha.refused(PRIMARY).contains("Inconsistent"), "blank disks hold nothing");
     pair.alpha.order(Verb::NewCurrentUuid { clear_bitmap: true });
     pair.alpha.wait("both up to date", in_sync);
@@ -32,7 +32,7 @@ pub fn refusals() {
     assert!(unknown.message.unwrap().contains("gamma"));
 }
 
-pub fn split_brain() {
+pub(crate) fn split_brain() {
     let mut pair = Pair::in_use("");
     pair.alpha.order(SECONDARY);
     for node in [&pair.alpha, &pair.beta] {
@@ -63,7 +63,7 @@ pub fn split_brain() {
     pair.assert_equal();
 }
 
-pub fn events() {
+pub(crate) fn events() {
     let pair = Pair::in_use("");
     let mut listener = Connection::open(&pair.beta.control()).unwrap();
     listener.send(Verb::Events).unwrap();
@@ -77,7 +77,7 @@ pub fn events() {
     assert_eq!((&role["event"], &role["role"]), (&"change".into(), &"Primary".into()));
 }
 
-pub fn up_and_down() {
+pub(crate) fn up_and_down() {
     let mut pair = Pair::in_use("");
     pair.alpha.order(Verb::Down);
     pair.alpha.wait_for_end();

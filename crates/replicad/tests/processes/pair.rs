@@ -12,20 +12,20 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replicad");
 /// Bytes of a disk: the metadata is a part of it.
-pub const DISK_BYTES: u64 = 128 << 20;
+pub(crate) const DISK_BYTES: u64 = 128 << 20;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(90);
-pub const VOLUME: &str = "r0";
+pub(crate) const VOLUME: &str = "r0";
 
-pub struct Pair {
-    pub alpha: Node,
-    pub beta: Node,
+pub(crate) struct Pair {
+    pub(crate) alpha: Node,
+    pub(crate) beta: Node,
     /// Goes last: the logs of a test that failed are in it.
-    pub folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
-pub struct Node {
-    pub name: &'static str,
+pub(crate) struct Node {
+    pub(crate) name: &'static str,
     folder: PathBuf,
     config: PathBuf,
     process: Option<Child>,
@@ -37,7 +37,7 @@ fn free_port() -> u16 {
 
 impl Pair {
     /// Two fresh disks and running processes, connected. `more` is added to the volume's file.
-    pub fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let ports = [free_port(), free_port()];
         let disk = |name| folder.path().join(name).display().to_string();
@@ -69,9 +69,9 @@ net: {{ shared-secret: of this test only, ping-int: 1, ping-timeout: 30, timeout
     }
 
     /// The same, with equal disks, alpha being Primary.
-    pub fn in_use(more: &str) -> Self {
+    pub(crate) fn in_use(more: &str) -> Self {
         let pair = Self::new(more);
-        pair.alpha.wait("connected", |status| connection(status) == "Connected");
+        pair.alpha.wait("the handshake is over", established);
         pair.alpha.order(Verb::NewCurrentUuid { clear_bitmap: true });
         pair.alpha.wait("both up to date", in_sync);
         pair.alpha.order(Verb::Primary { force: false });
@@ -79,7 +79,7 @@ net: {{ shared-secret: of this test only, ping-int: 1, ping-timeout: 30, timeout
     }
 
     /// Stops both in good order, and compares what is on their disks.
-    pub fn assert_equal(&mut self) {
+    pub(crate) fn assert_equal(&mut self) {
         self.alpha.wait("in sync", in_sync);
         for node in [&mut self.alpha, &mut self.beta] {
             node.down();
@@ -103,7 +103,7 @@ fn run(arguments: &[&str]) {
 }
 
 impl Node {
-    pub fn disk(&self) -> PathBuf {
+    pub(crate) fn disk(&self) -> PathBuf {
         self.folder.join(self.name)
     }
 
@@ -111,15 +111,15 @@ impl Node {
         self.folder.join(format!("run-{}", self.name))
     }
 
-    pub fn control(&self) -> PathBuf {
+    pub(crate) fn control(&self) -> PathBuf {
         self.run_folder().join(VOLUME).join("control")
     }
 
-    pub fn nbd(&self) -> PathBuf {
+    pub(crate) fn nbd(&self) -> PathBuf {
         self.run_folder().join(VOLUME).join("nbd")
     }
 
-    pub fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("nbd+unix:///{VOLUME}?socket={}", self.nbd().display())
     }
 
@@ -128,7 +128,7 @@ impl Node {
     }
 
     /// Starts its process and waits until it answers.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let run_folder = self.run_folder();
         let arguments =
@@ -152,27 +152,27 @@ impl Node {
         }
     }
 
-    pub fn try_order(&self, verb: Verb) -> Reply {
+    pub(crate) fn try_order(&self, verb: Verb) -> Reply {
         Connection::open(&self.control()).unwrap().call(verb).unwrap()
     }
 
-    pub fn order(&self, verb: Verb) {
+    pub(crate) fn order(&self, verb: Verb) {
         let reply = self.try_order(verb.clone());
         assert_eq!(reply.outcome, Outcome::Done, "{}: {verb:?}: {:?}", self.name, reply.message);
     }
 
     /// The words with which an order is refused.
-    pub fn refused(&self, verb: Verb) -> String {
+    pub(crate) fn refused(&self, verb: Verb) -> String {
         let reply = self.try_order(verb.clone());
         assert_eq!(reply.outcome, Outcome::Refused, "{}: {verb:?}", self.name);
         reply.message.unwrap()
     }
 
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.try_order(Verb::Status).status.unwrap()
     }
 
-    pub fn wait(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         self.eventually(what, || Some(self.status()).filter(|status| holds(status)))
     }
 
@@ -183,33 +183,33 @@ impl Node {
     }
 
     /// The power fails, as far as a process can tell.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal(rustix::process::Signal::KILL);
         self.process.take().unwrap().wait().unwrap();
     }
 
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal(rustix::process::Signal::STOP);
     }
 
-    pub fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         self.signal(rustix::process::Signal::CONT);
     }
 
     /// Ends it in good order.
-    pub fn down(&mut self) {
+    pub(crate) fn down(&mut self) {
         self.signal(rustix::process::Signal::TERM);
         let status = self.process.take().unwrap().wait().unwrap();
         assert!(status.success(), "{}: {status}", self.name);
     }
 
-    pub fn wait_for_end(&mut self) {
+    pub(crate) fn wait_for_end(&mut self) {
         let status = self.process.take().unwrap().wait().unwrap();
         assert!(status.success(), "{}: {status}", self.name);
     }
 
     /// What is on its disk before the metadata.
-    pub fn data(&self) -> Vec<u8> {
+    pub(crate) fn data(&self) -> Vec<u8> {
         let layout = drbd_meta::Layout::internal(DISK_BYTES, 1).unwrap();
         let mut data = vec![0; usize::try_from(layout.data_bytes()).unwrap()];
         std::fs::File::open(self.disk()).unwrap().read_exact_at(&mut data, 0).unwrap();
@@ -229,15 +229,20 @@ impl Drop for Node {
     }
 }
 
-pub fn connection(status: &Value) -> &str {
+pub(crate) fn connection(status: &Value) -> &str {
     status["connections"][0]["connection-state"].as_str().unwrap()
 }
 
-pub fn peer_device(status: &Value) -> &Value {
+pub(crate) fn peer_device(status: &Value) -> &Value {
     &status["connections"][0]["peer_devices"][0]
 }
 
-pub fn in_sync(status: &Value) -> bool {
+/// Connected, and each knows what the other has.
+pub(crate) fn established(status: &Value) -> bool {
+    peer_device(status)["replication-state"] == "Established"
+}
+
+pub(crate) fn in_sync(status: &Value) -> bool {
     let peer = peer_device(status);
     status["devices"][0]["disk-state"] == "UpToDate"
         && peer["peer-disk-state"] == "UpToDate"
