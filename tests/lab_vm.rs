@@ -7,8 +7,12 @@
 #[path = "lab/mod.rs"]
 mod lab;
 
+#[path = "lab_vm/controller_pair.rs"]
+mod controller_pair;
 #[path = "lab_vm/down.rs"]
 mod down;
+#[path = "lab_vm/nfs_pair.rs"]
+mod nfs_pair;
 #[path = "lab_vm/pair.rs"]
 mod pair;
 #[path = "lab_vm/sbd.rs"]
@@ -18,6 +22,9 @@ fn main() -> std::process::ExitCode {
     lab::run_vm_tests(&[
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
         ("sbd_on_a_shared_disk", sbd::sbd_on_a_shared_disk),
+        ("a_controller_pair", controller_pair::a_controller_pair),
+        ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
+        ("a_file_service_killed_while_it_is_made", nfs_pair::a_file_service_killed_while_it_is_made),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])
 }

@@ -79,7 +79,13 @@ fn absence(query: &Query) -> Observation {
             unit_file_state: String::new(),
             since_us: 0,
         }),
-        Query::Module { .. } | Query::Sysctl { .. } | Query::Cluster(_) => Observation::Text(None),
+        Query::Module { .. }
+        | Query::Sysctl { .. }
+        | Query::Cluster(_)
+        | Query::DrbdModule
+        | Query::DrbdStatus
+        | Query::Drbd(_)
+        | Query::Seeded(_) => Observation::Text(None),
     }
 }
 

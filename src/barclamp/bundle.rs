@@ -273,7 +273,7 @@ impl Barclamp {
                     wrong("`expects` names nothing: say what its user puts on the device".to_owned());
                 }
             }
-            Kind::Filesystem(_) | Kind::SbdHeader(_) | Kind::DrbdVolume(_) => {}
+            Kind::Filesystem(_) | Kind::SbdHeader(_) | Kind::DrbdVolume(_) | Kind::SeededDirectory(_) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use crate::names::{ClusterName, NodeName};
 use crate::resource::{
     DeviceClaim, DrbdVolume, Filesystem, HostsBlock, KernelModule, ManagedFile, Packages, ResourceId,
-    SbdHeader, SharedSecret, Sysctl, Unit,
+    SbdHeader, SeededDirectory, SharedSecret, Sysctl, Unit,
 };
 
 /// One thing that is wanted, fully rendered, secrets as markers.
@@ -39,6 +39,8 @@ pub enum Declaration {
     SbdHeader(SbdHeader),
     /// A volume that DRBD replicates.
     DrbdVolume(Box<DrbdVolume>),
+    /// A directory that lives on a volume.
+    SeededDirectory(Box<SeededDirectory>),
 }
 
 /// `corosync.conf`: one text for all nodes.
@@ -93,6 +95,7 @@ impl Declaration {
             Self::Filesystem(it) => &it.id,
             Self::SbdHeader(it) => &it.id,
             Self::DrbdVolume(it) => &it.id,
+            Self::SeededDirectory(it) => &it.id,
         }
     }
 
@@ -113,6 +116,7 @@ impl Declaration {
             Self::Filesystem(it) => &it.requires,
             Self::SbdHeader(it) => &it.requires,
             Self::DrbdVolume(it) => &it.requires,
+            Self::SeededDirectory(it) => &it.requires,
         }
     }
 
@@ -135,6 +139,7 @@ impl Declaration {
             Self::Filesystem(it) => it.requires.iter_mut().collect(),
             Self::SbdHeader(it) => it.requires.iter_mut().collect(),
             Self::DrbdVolume(it) => it.requires.iter_mut().collect(),
+            Self::SeededDirectory(it) => it.requires.iter_mut().collect(),
         }
     }
 
@@ -150,9 +155,12 @@ impl Declaration {
             Self::Sysctl(it) => Some(&it.node),
             Self::Claim(it) => Some(&it.node),
             Self::Filesystem(it) => Some(&it.node),
-            Self::Secret(_) | Self::Corosync(_) | Self::Cib(_) | Self::SbdHeader(_) | Self::DrbdVolume(_) => {
-                None
-            }
+            Self::Secret(_)
+            | Self::Corosync(_)
+            | Self::Cib(_)
+            | Self::SbdHeader(_)
+            | Self::DrbdVolume(_)
+            | Self::SeededDirectory(_) => None,
         }
     }
 }

@@ -22,6 +22,7 @@ use super::item::{Boot, FileItem, Kind, PackagesItem, Reread, Run, UnitItem};
 use super::links::Links;
 use super::order::in_use;
 use super::registry::Registry;
+use super::seeded;
 use super::view::ClusterView;
 use super::volumes;
 use crate::names::NodeName;
@@ -174,7 +175,8 @@ fn draft(
         | Kind::Corosync(_)
         | Kind::Cib(_)
         | Kind::SbdHeader(_)
-        | Kind::DrbdVolume(_) => Ok(Vec::new()),
+        | Kind::DrbdVolume(_)
+        | Kind::SeededDirectory(_) => Ok(Vec::new()),
     }
 }
 
@@ -233,6 +235,9 @@ fn of_cluster(
         Kind::SbdHeader(item) => {
             Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
         }
+        Kind::SeededDirectory(item) => Ok(vec![Declaration::SeededDirectory(Box::new(
+            seeded::seeded_directory(instance, item, cluster)?,
+        ))]),
         Kind::DrbdVolume(item) => {
             Ok(vec![Declaration::DrbdVolume(Box::new(volumes::drbd_volume(instance, item, cluster)?))])
         }
@@ -432,6 +437,7 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
         Declaration::Filesystem(it) => it.requires = requires,
         Declaration::SbdHeader(it) => it.requires = requires,
         Declaration::DrbdVolume(it) => it.requires = requires,
+        Declaration::SeededDirectory(it) => it.requires = requires,
     }
     declaration
 }

@@ -350,6 +350,12 @@ fn describe(declaration: &Declaration, out: &mut String) {
                 it.filesystem.as_ref().map(|(kind, uuid)| format!("{} on it, UUID {uuid}", kind.word())),
             );
         }
+        Declaration::SeededDirectory(it) => {
+            lines.push(format!("to: {}, on: {}, founder: {}", it.target(), nodes(&it.nodes), it.founder));
+            lines.push(format!("device: {} ({})", it.source.device, it.source.fstype.word()));
+            lines.push(format!("open: {}, close: {}", it.source.open.join(" "), it.source.close.join(" ")));
+            lines.push(format!("mounted by: {}, stops: {}", it.resource, list(&it.units)));
+        }
         Declaration::SbdHeader(it) => {
             lines.push(format!("on {}, written by {}", it.device.path, it.founder));
             lines.push(format!("watchdog {} s, msgwait {} s", it.watchdog_timeout_s, it.msgwait_timeout_s));

@@ -12,6 +12,7 @@ use serde_saphyr::Spanned;
 use super::claim_items::{ClaimItem, DrbdVolumeItem, FilesystemItem, SbdHeaderItem};
 use super::error::BarclampError;
 use super::folder::Folder;
+use super::seeded::SeededDirectoryItem;
 use super::templates::{condition, is_template};
 use crate::distro::DistroTable;
 use crate::names::RoleName;
@@ -72,6 +73,8 @@ struct ItemFile {
     sbd_header: Option<SbdHeaderItem>,
     #[serde(default)]
     drbd_volume: Option<DrbdVolumeItem>,
+    #[serde(default)]
+    seeded_directory: Option<SeededDirectoryItem>,
 }
 
 /// One thing that a barclamp declares.
@@ -159,6 +162,8 @@ pub enum Kind {
     SbdHeader(SbdHeaderItem),
     /// A volume that DRBD replicates between claimed devices of two nodes.
     DrbdVolume(DrbdVolumeItem),
+    /// A directory that lives on a volume.
+    SeededDirectory(SeededDirectoryItem),
 }
 
 impl Kind {
@@ -181,6 +186,7 @@ impl Kind {
             Self::Filesystem(_) => "filesystem",
             Self::SbdHeader(_) => "sbd_header",
             Self::DrbdVolume(_) => "drbd_volume",
+            Self::SeededDirectory(_) => "seeded_directory",
         }
     }
 
@@ -406,6 +412,7 @@ impl Item {
                 );
             }
             Kind::DrbdVolume(item) => texts.push(item.name.clone()),
+            Kind::SeededDirectory(item) => texts.extend(item.texts()),
             Kind::Hosts | Kind::Fencing | Kind::Cib(_) => {}
         }
         texts.retain(|text| is_template(text));
@@ -503,6 +510,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
         written.filesystem.map(Kind::Filesystem),
         written.sbd_header.map(Kind::SbdHeader),
         written.drbd_volume.map(Kind::DrbdVolume),
+        written.seeded_directory.map(Kind::SeededDirectory),
     ]
     .into_iter()
     .flatten()
@@ -534,6 +542,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
             | Kind::Filesystem(_)
             | Kind::SbdHeader(_)
             | Kind::DrbdVolume(_)
+            | Kind::SeededDirectory(_)
     );
     if for_each.is_some() && !repeatable {
         return Err(format!("item `{id}`: `{}` cannot be repeated", kind.word()));

@@ -33,6 +33,7 @@ mod rehearsal;
 mod scaffold;
 mod schema;
 mod secret_names;
+mod seeded;
 mod templates;
 #[cfg(test)]
 mod tests;

@@ -210,13 +210,71 @@ fn defaults_fill_what_is_not_said() {
     assert_eq!(resolved.value["fencing"]["monitor_interval"], "60s");
 }
 
+/// Barclamps in a folder of their own, by file.
+fn loaded(files: &[(&str, &str)]) -> Result<Registry, Vec<BarclampError>> {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    Registry::load(&[Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap()])
+}
+
 #[test]
 fn a_barclamp_that_is_not_finished_is_refused_by_name() {
-    let errors = registry().resolve(&BarclampName::new("drbd").unwrap(), &json!({}), "").unwrap_err();
-    assert_eq!(
-        words(&errors),
-        "barclamp `drbd` cannot be used: it is not finished in this version of hactl\n"
-    );
-    let unknown = registry().get("pacemakr").map(|_| ()).unwrap_err();
+    let manifest =
+        "name: later\nversion: 0.1.0\nsummary: x\ndistros: [debian-12]\nunusable: it is not finished\n";
+    let registry =
+        loaded(&[("later/barclamp.yml", manifest)]).unwrap_or_else(|errors| panic!("{}", words(&errors)));
+    let errors = registry.resolve(&BarclampName::new("later").unwrap(), &json!({}), "").unwrap_err();
+    assert_eq!(words(&errors), "barclamp `later` cannot be used: it is not finished\n");
+    let unknown = registry.get("pacemakr").map(|_| ()).unwrap_err();
     assert_eq!(unknown.to_string(), "there is no barclamp `pacemakr` (did you mean `pacemaker`?)");
+}
+
+const FAMILY: &str =
+    "name: kin\nfamily: true\nsummary: x\nroles: { worker: { summary: works, default: none } }\n";
+const FAMILY_SCHEMA: &str = "version: 1\nattributes: { type: object, properties: { a: { type: integer, default: 1 }, \
+                             b: { type: integer, default: 2 } } }\n";
+const FAMILY_ITEMS: &str =
+    "resources:\n  - id: note\n    on: role worker\n    file: { template: note, path: /etc/note }\n";
+
+#[test]
+fn a_barclamp_has_what_its_family_has() {
+    let own = "name: child\nversion: 0.1.0\nsummary: x\ndistros: [debian-12]\nextends: kin\n";
+    let schema =
+        "version: 1\nattributes: { type: object, properties: { b: { default: 3 }, c: { type: integer } } }\n";
+    let files = |more: &[(&'static str, &'static str)]| {
+        let mut files = vec![
+            ("kin/barclamp.yml", FAMILY),
+            ("kin/schema.yml", FAMILY_SCHEMA),
+            ("kin/resources.yml", FAMILY_ITEMS),
+            ("kin/templates/note.tera", "{{ attributes.a }}{{ barclamp.name }}"),
+            ("child/barclamp.yml", own),
+            ("child/schema.yml", schema),
+        ];
+        files.extend(more);
+        files
+    };
+    let registry = loaded(&files(&[])).unwrap_or_else(|errors| panic!("{}", words(&errors)));
+    let child = registry.get("child").unwrap();
+    assert!(child.manifest.roles.contains_key("worker") && child.item("note").is_some());
+    let resolved = registry.resolve(&child.manifest.name, &json!({ "c": 4 }), "").unwrap();
+    assert_eq!(resolved.value, json!({ "a": 1, "b": 3, "c": 4 }));
+    // A family is no barclamp; and one id means one thing.
+    assert!(registry.get("kin").is_err());
+    let again = "resources:\n  - id: note\n    file: { template: note, path: /etc/other }\n";
+    let errors = words(&loaded(&files(&[("child/resources.yml", again)])).map(|_| ()).unwrap_err());
+    assert!(errors.contains("item `note`: the family has one of this name"), "{errors}");
+    let orphan = "name: child\nversion: 0.1.0\nsummary: x\ndistros: [debian-12]\nextends: kinn\n";
+    let errors = words(&loaded(&[("child/barclamp.yml", orphan)]).map(|_| ()).unwrap_err());
+    assert!(errors.contains("there is no family `kinn`"), "{errors}");
+    // A mistake in the family's file names that file.
+    let wrong =
+        "resources:\n  - id: note\n    after: [nothing]\n    file: { template: note, path: /etc/note }\n";
+    let mut broken = files(&[]);
+    broken[2].1 = wrong;
+    let errors = words(&loaded(&broken).map(|_| ()).unwrap_err());
+    assert!(errors.contains("kin/resources.yml:2"), "{errors}");
 }

@@ -14,6 +14,7 @@ use super::init::InitArgs;
 use super::lab::LabArgs;
 use super::man::ManArgs;
 use super::plan::PlanArgs;
+use super::replica::ReplicaArgs;
 use super::status::StatusArgs;
 use super::validate::ValidateArgs;
 use super::verify::VerifyArgs;
@@ -79,6 +80,8 @@ pub enum Verb {
     Claims(ClaimsArgs),
     /// Take the cluster down and remove what hactl made
     Destroy(DestroyArgs),
+    /// The embedded replication engine on this node: serve a volume, look at it, give it orders
+    Replica(ReplicaArgs),
     /// Real nodes on this machine, to try things with
     Lab(LabArgs),
     /// Look at barclamps, begin one, test one

@@ -26,6 +26,8 @@ mod man;
 mod nodes;
 mod opened;
 mod plan;
+mod replica;
+mod replica_text;
 mod run;
 mod saved_plan;
 mod status;

@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::{
     Arguments, CommandError, Console, ExitCode, ValidateArgs, Verb, apply, barclamp, claims, completions,
-    destroy, discover, drift, init, lab, man, plan, status, validate, verify,
+    destroy, discover, drift, init, lab, man, plan, replica, status, validate, verify,
 };
 use crate::barclamp::Registry;
 use crate::pipeline::{PipelineError, Prepared};
@@ -52,6 +52,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<ExitCode, Command
         Verb::Drift(verb) => wait_for(verb.nodes.time_limit(), drift::run(&verb, console, global)),
         Verb::Claims(verb) => wait_for(verb.time_limit(), claims::run(&verb, console, global)),
         Verb::Destroy(verb) => wait_for(verb.nodes.time_limit(), destroy::run(&verb, console, global)),
+        Verb::Replica(verb) => replica::run(&verb, console),
         Verb::Lab(verb) => Ok(lab::run(verb).map(|_| ExitCode::Done)?),
         Verb::Barclamp(verb) => barclamp::run(&verb, console),
         Verb::Completions(verb) => completions::run(&verb, console).map(|()| ExitCode::Done),

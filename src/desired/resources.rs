@@ -148,6 +148,10 @@ fn resource(
             it.requires = after(it.requires);
             it
         }
+        Declaration::SeededDirectory(mut it) => {
+            it.requires = after(it.requires);
+            it
+        }
         Declaration::Corosync(it) => Box::new(CorosyncConfig {
             id: it.id,
             requires: after(it.requires),

@@ -12,6 +12,7 @@ use super::module::ModuleProbe;
 use super::package::PackageProbe;
 use super::probe::Probe;
 use super::script::Question;
+use super::seeded::SeededProbe;
 use super::sysctl::SysctlProbe;
 use super::unit::UnitProbe;
 use crate::facts::{Observation, Query};
@@ -73,6 +74,9 @@ pub(super) fn batches(queries: &BTreeSet<Query>) -> Vec<Batch> {
             Query::DrbdStatus => batches.push(Batch::new(vec![query.clone()], DrbdProbe(None))),
             Query::Drbd(volume) => {
                 batches.push(Batch::new(vec![query.clone()], DrbdProbe(Some(volume.clone()))));
+            }
+            Query::Seeded(directory) => {
+                batches.push(Batch::new(vec![query.clone()], SeededProbe(directory.clone())));
             }
             Query::Cluster(report) => batches.push(Batch::new(vec![query.clone()], ClusterProbe(*report))),
         }

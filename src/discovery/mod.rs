@@ -28,6 +28,7 @@ mod package_manager;
 mod probe;
 mod report;
 mod script;
+mod seeded;
 mod space;
 mod storage;
 mod sysctl;

@@ -18,6 +18,8 @@ pub use fact::Fact;
 pub use fleet::{FleetFacts, NodeOutcome};
 pub use ledger::{LEDGER_FORMAT, LEDGER_PATH, Ledger, OwnedFile, OwnedUnit};
 pub use node::{Clock, Hardware, Kernel, Link, NodeFacts, OsRelease, PackageManager, Space};
-pub use observation::{ClusterQuery, DrbdQuery, FileState, Observation, PackageState, Query, UnitState};
+pub use observation::{
+    ClusterQuery, DrbdQuery, FileState, Observation, PackageState, Query, SeededQuery, UnitState,
+};
 pub use stable_id::StableId;
 pub use storage::{BlockDevice, DeviceContent, DeviceUser, Signature};

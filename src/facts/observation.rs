@@ -45,6 +45,17 @@ pub enum Query {
     DrbdStatus,
     /// One volume of DRBD.
     Drbd(DrbdQuery),
+    /// A directory that is to live on a volume.
+    Seeded(SeededQuery),
+}
+
+/// Which directory is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SeededQuery {
+    /// The directory, an absolute path.
+    pub directory: Utf8PathBuf,
+    /// Where the volume is mounted.
+    pub mount: Utf8PathBuf,
 }
 
 /// Which volume of DRBD is asked for.

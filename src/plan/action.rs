@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, DrbdTarget, DrbdVerb};
+use super::{Check, DrbdTarget, DrbdVerb, SeedSource};
 use crate::facts::{ClaimEntry, Digest};
 use crate::names::NodeName;
 
@@ -193,6 +193,22 @@ pub enum Action {
         /// On or off.
         on: bool,
     },
+    /// Copy a directory to a volume, whole and durably, unless an earlier run finished that.
+    SeedDirectory {
+        /// The directory, an absolute path.
+        directory: Utf8PathBuf,
+        /// Where the volume is mounted.
+        mount: Utf8PathBuf,
+        /// How to come to the volume where it is not mounted yet.
+        open: Option<SeedSource>,
+    },
+    /// Set a directory aside and put a link in its place.
+    LinkDirectory {
+        /// The directory, an absolute path.
+        directory: Utf8PathBuf,
+        /// What the link leads to.
+        target: Utf8PathBuf,
+    },
     /// Forget what hactl recorded on the node.
     ForgetLedger,
     /// Have Pacemaker stop every resource of the cluster.
@@ -351,6 +367,12 @@ impl fmt::Display for Action {
             }
             Self::Standby { target, on: true } => write!(f, "standby {target}"),
             Self::Standby { target, on: false } => write!(f, "unstandby {target}"),
+            Self::SeedDirectory { directory, mount, .. } => {
+                write!(f, "copy {directory} to the volume at {mount}")
+            }
+            Self::LinkDirectory { directory, target } => {
+                write!(f, "set {directory} aside and link it to {target}")
+            }
             Self::ForgetLedger => f.write_str("forget what hactl recorded"),
             Self::StopAllResources => f.write_str("stop every resource of the cluster"),
             Self::RemoveClusterState => f.write_str("remove the state of corosync and Pacemaker"),

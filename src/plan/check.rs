@@ -178,7 +178,13 @@ fn judge_volume(minor: u32, goal: VolumeGoal, text: &str) -> Result<(), String> 
         VolumeGoal::Connected => status.is_connected(),
         VolumeGoal::UpToDate => status.is_in_sync(),
     };
-    ensure(reached, || status.to_string())
+    ensure(reached, || match status.connection.as_str() {
+        "WFConnection" | "Connecting" => format!(
+            "{status}: its peer does not answer (is it up there, and does its TCP port pass on the replication link?)"
+        ),
+        "StandAlone" => format!("{status}: it gave up on its peer (`dmesg` on the node says why)"),
+        _ => status.to_string(),
+    })
 }
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {

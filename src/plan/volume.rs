@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::FilesystemType;
+
 /// A volume of DRBD on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrbdTarget {
@@ -97,4 +99,17 @@ impl VolumeGoal {
             Self::UpToDate => "up to date on both sides",
         }
     }
+}
+
+/// How a volume is mounted, for a moment and for one process only, before the cluster mounts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedSource {
+    /// The device.
+    pub device: String,
+    /// What is on it.
+    pub fstype: FilesystemType,
+    /// The command that makes it writable; none where it is.
+    pub open: Vec<String>,
+    /// The command that undoes that.
+    pub close: Vec<String>,
 }

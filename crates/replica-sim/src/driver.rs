@@ -149,7 +149,7 @@ impl World {
         self.input(at, replica::Input::Admin { id, command });
     }
 
-    fn demote(&mut self, at: usize) {
+    pub(crate) fn demote(&mut self, at: usize) {
         if self.nodes[at].replica.is_none() || self.nodes[at].demoting.is_some() {
             return;
         }
@@ -206,6 +206,11 @@ impl World {
     /// again; now and then the device does not answer.
     fn fence(&mut self, victim: usize) -> i32 {
         if !self.calm && self.rng.chance(10) {
+            return 1;
+        }
+        // The peer is known to be down already.
+        if self.nodes[victim].replica.is_none() && self.rng.chance(50) {
+            self.history.constrained[victim] = true;
             return 5;
         }
         // A handler that only sets a constraint: enough for a peer that is no Primary.

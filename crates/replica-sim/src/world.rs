@@ -456,6 +456,10 @@ impl World {
     fn admin_reply(&mut self, at: usize, id: RequestId, result: Result<(), AdminError>) {
         if let Err(error) = &result {
             self.say(|| format!("node {at} refuses an order: {error}"));
+            if self.calm && matches!(error, AdminError::OtherData(_)) {
+                // What the refusal advises: then the two data meet as a split brain, and the admin decides.
+                self.demote(at);
+            }
         }
         if self.nodes[at].promoting == Some(id) {
             self.nodes[at].promoting = None;

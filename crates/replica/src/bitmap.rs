@@ -33,6 +33,15 @@ impl Bitmap {
         Self { blocks, words, dirty: 0, stale: BTreeSet::new() }
     }
 
+    /// The volume has become larger; what is new is dirty.
+    pub fn grow(&mut self, volume_bytes: u64) {
+        let old = self.blocks;
+        self.blocks = volume_bytes.div_ceil(BLOCK_BYTES).max(old);
+        let words = usize::try_from(self.blocks.div_ceil(WORD_BITS)).unwrap_or(usize::MAX);
+        self.words.resize(words, 0);
+        self.set(BlockRange { start: old, end: self.blocks });
+    }
+
     /// How many blocks the volume has.
     #[must_use]
     pub fn blocks(&self) -> u64 {

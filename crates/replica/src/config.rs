@@ -75,6 +75,9 @@ pub enum OnIoError {
     /// The disk is given up; work goes on over the peer's.
     #[default]
     Detach,
+    /// A block that cannot be read is told to the client, or read from the peer, which then brings it back. Errors of
+    /// writing give the disk up all the same.
+    PassOn,
     /// The `local-io-error` handler is called, then as [`Self::Detach`].
     CallHandler,
 }

@@ -237,6 +237,18 @@ pub enum Admin {
     SuspendIo,
     /// Let I/O go on, after [`Self::SuspendIo`] or a fencing that failed.
     ResumeIo,
+    /// Throw the data here away, and take all of the peer's (`invalidate`).
+    Invalidate {
+        /// Whose data comes.
+        peer: NodeId,
+    },
+    /// Throw the peer's data away, and send it all of ours (`invalidate-remote`).
+    InvalidateRemote {
+        /// Whose data goes.
+        peer: NodeId,
+    },
+    /// The data here is outdated from now on (`outdate`): what a fence-peer handler orders on the other node.
+    Outdate,
     /// Declare two blank disks equal (`new-current-uuid --clear-bitmap`).
     SkipInitialSync,
     /// Compare with a peer and mark what differs.

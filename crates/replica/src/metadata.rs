@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use thiserror::Error;
+
 use crate::bitmap::Bitmap;
 use crate::config::Config;
 use crate::generation::Generations;
@@ -86,4 +88,34 @@ pub struct Attached {
     pub active_extents: BTreeSet<u32>,
     /// The number of the newest transaction in it.
     pub al_number: u32,
+}
+
+/// A volume cannot become smaller than it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a volume of {from} bytes cannot become one of {to}; it can only grow")]
+pub struct ShrinkError {
+    /// Bytes that it has.
+    pub from: u64,
+    /// Bytes that it was to have.
+    pub to: u64,
+}
+
+impl Attached {
+    /// Makes it the metadata of a larger volume. What is new counts as different on both nodes, so that it is made equal
+    /// when they connect. The volume is down meanwhile; the caller moves the metadata to its new place, and writes all of
+    /// this there, before it is attached with the new size in the configuration, on every node with a disk.
+    ///
+    /// # Errors
+    /// It would become smaller.
+    pub fn grow(&mut self, size: u64) -> Result<(), ShrinkError> {
+        let from = self.superblock.size;
+        if size < from {
+            return Err(ShrinkError { from, to: size });
+        }
+        for peer in self.superblock.peers.keys() {
+            self.bitmaps.entry(*peer).or_insert_with(|| Bitmap::new(from)).grow(size);
+        }
+        self.superblock.size = size;
+        Ok(())
+    }
 }

@@ -11,9 +11,11 @@
 //! | `net` | connections to the peers |
 //! | `export`, `requests` | the NBD export; requests cut into pieces and put together again |
 //! | [`control`] | the control socket, both sides |
+//! | `blockdev` | the volume as a block device: FUSE file and loop device |
 //! | `handlers` | the admin's commands |
 //! | [`volume`] | the owner of all these: one thread, one loop, no locks |
 
+mod blockdev;
 pub mod buffer;
 pub mod control;
 pub mod disk;

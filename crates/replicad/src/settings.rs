@@ -85,6 +85,8 @@ struct File {
     handlers: BTreeMap<String, String>,
     #[serde(default)]
     backend: Choice,
+    #[serde(default)]
+    attach: Attach,
 }
 
 /// One node of the volume.
@@ -142,6 +144,17 @@ struct Options {
     on_no_quorum: Option<String>,
 }
 
+/// How a Primary hands the volume to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attach {
+    /// By NBD on its socket only.
+    #[default]
+    None,
+    /// As a loop device on a FUSE file.
+    Fuse,
+}
+
 /// How the connections are protected.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -179,6 +192,8 @@ pub struct Settings {
     pub handlers: BTreeMap<String, String>,
     /// How the disk is worked with.
     pub backend: Choice,
+    /// How a Primary hands the volume to the system, besides NBD.
+    pub attach: Attach,
     config: Config,
 }
 
@@ -247,6 +262,7 @@ impl Settings {
             nodes: file.nodes,
             handlers: file.handlers,
             backend: file.backend,
+            attach: file.attach,
             config,
         })
     }
@@ -332,7 +348,11 @@ fn fill(config: &mut Config, file: &File, ids: &BTreeMap<String, NodeId>) -> Res
         ("resource-and-stonith", Fencing::ResourceAndStonith),
     ];
     config.fencing = word("fencing", net.fencing.as_deref(), &fencing, Fencing::DontCare)?;
-    let errors = [("detach", OnIoError::Detach), ("call-local-io-error", OnIoError::CallHandler)];
+    let errors = [
+        ("detach", OnIoError::Detach),
+        ("pass_on", OnIoError::PassOn),
+        ("call-local-io-error", OnIoError::CallHandler),
+    ];
     config.on_io_error = word("on-io-error", disk.on_io_error.as_deref(), &errors, OnIoError::Detach)?;
     let no_quorum = [("suspend-io", OnNoQuorum::SuspendIo), ("io-error", OnNoQuorum::IoError)];
     config.on_no_quorum =

@@ -1,6 +1,6 @@
 //! From an action to the function that carries it out. The action decides everything; nothing here chooses.
 
-use super::{claims, cluster, devices, files, kernel, links, packages, secrets, units, volumes};
+use super::{claims, cluster, devices, directories, files, kernel, links, packages, secrets, units, volumes};
 use crate::apply::LedgerStore;
 use crate::apply::run::{Run, StepError};
 use crate::plan::{Action, Step};
@@ -58,6 +58,10 @@ pub(in super::super) async fn perform(
         Action::GrowVolumeFilesystem { target, fstype, mount } => {
             volumes::grow_filesystem(step, run, target, *fstype, mount).await
         }
+        Action::SeedDirectory { directory, mount, open } => {
+            directories::seed(step, run, directory, mount, open.as_ref()).await
+        }
+        Action::LinkDirectory { directory, target } => directories::link(step, run, directory, target).await,
         Action::CleanupResource { resource, target } => cluster::cleanup(step, run, resource, target).await,
         Action::ReloadUnitFiles => units::reload_unit_files(step, run).await,
         // The executor waits without the node's mutex and never comes here with one.

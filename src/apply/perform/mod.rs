@@ -3,6 +3,7 @@
 mod claims;
 mod cluster;
 mod devices;
+mod directories;
 mod dispatch;
 mod files;
 mod kernel;

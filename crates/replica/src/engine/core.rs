@@ -212,6 +212,9 @@ impl Replica {
                 self.fencing.clear();
                 Some(Ok(()))
             }
+            Admin::Invalidate { peer } => self.invalidate(peer, id).err().map(Err),
+            Admin::InvalidateRemote { peer } => self.invalidate_remote(peer, id).err().map(Err),
+            Admin::Outdate => self.outdate(id),
             Admin::SkipInitialSync => Some(self.skip_initial_sync()),
             Admin::Verify { peer } => Some(self.start_verify(peer)),
         }
@@ -274,6 +277,7 @@ impl Replica {
                     self.say_goodbye(peer, true);
                 }
             }
+            After::Ordered(id) => self.outputs.push_back(Output::AdminReply { id, result: Ok(()) }),
             After::LogInUse => {
                 self.disk.log_commit_pending = false;
                 self.disk.log.committed();

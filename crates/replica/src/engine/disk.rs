@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::core::Replica;
-use super::peer::Peer;
+use super::peer::{Negotiation, Peer};
 use crate::activity_log::{AL_EXTENT_BLOCKS, ActivityLog};
 use crate::bitmap::Bitmap;
-use crate::config::{Config, Fencing, OnIoError, QuorumPolicy};
+use crate::config::{Config, Fencing, OnIoError, Protocol, QuorumPolicy};
 use crate::generation::Generation;
 use crate::handshake::{Decision, Report, decide};
 use crate::ids::{BlockRange, NodeId, OpId, RequestId};
@@ -45,15 +45,40 @@ pub(super) enum OpKind {
 pub(super) enum After {
     Nothing,
     GenerationRecorded,
-    PeerGenerationRecorded { peer: NodeId, session: u64, current: Generation },
+    PeerGenerationRecorded {
+        peer: NodeId,
+        session: u64,
+        current: Generation,
+    },
     Promoted,
     Demoted,
-    SourceReady { peer: NodeId, session: u64, base: Option<Generation> },
-    TargetReady { peer: NodeId, session: u64 },
-    TargetCommitted { peer: NodeId, session: u64 },
-    SourceCommitted { peer: NodeId, session: u64 },
-    SyncDone { peer: NodeId, session: u64 },
-    OutdatedForGoodbye { peer: NodeId, session: u64 },
+    SourceReady {
+        peer: NodeId,
+        session: u64,
+        base: Option<Generation>,
+    },
+    TargetReady {
+        peer: NodeId,
+        session: u64,
+    },
+    TargetCommitted {
+        peer: NodeId,
+        session: u64,
+    },
+    SourceCommitted {
+        peer: NodeId,
+        session: u64,
+    },
+    SyncDone {
+        peer: NodeId,
+        session: u64,
+    },
+    OutdatedForGoodbye {
+        peer: NodeId,
+        session: u64,
+    },
+    /// An order of the admin is carried out.
+    Ordered(RequestId),
     LogInUse,
 }
 
@@ -237,7 +262,7 @@ impl Replica {
         let Some(kind) = self.ops.remove(&op) else { return };
         let ok = result.is_ok();
         let data = result.ok().flatten();
-        if !ok && self.disk.is_attached() {
+        if !ok && self.disk.is_attached() && !self.is_passed_on(kind) {
             self.disk_failed();
         }
         match kind {
@@ -338,6 +363,7 @@ impl Replica {
         disk.superblock.crashed_primary |= disk.superblock.primary;
         disk.superblock.primary = self.role == Role::Primary;
         disk.state = self.state_on_attach(&disk.superblock);
+        disk.superblock.was_up_to_date &= disk.state != DiskState::Outdated;
         self.disk = disk;
         self.persist(After::Nothing);
         self.event(Event::Disk(self.disk.state));
@@ -404,6 +430,37 @@ impl Replica {
         self.event(Event::Disk(state));
     }
 
+    /// With `on-io-error pass-on` a block that cannot be read does not cost the disk: the client is told, or served by a
+    /// peer with good data; then the block counts as lost, and the disk as Inconsistent until the peer has brought it
+    /// back. A disk that cannot be written, nor serve a resynchronisation, is given up all the same.
+    fn is_passed_on(&mut self, kind: OpKind) -> bool {
+        let reads = matches!(
+            kind,
+            OpKind::ClientRead(_)
+                | OpKind::PeerRead { .. }
+                | OpKind::VerifyOwn { .. }
+                | OpKind::VerifyServe { .. }
+        );
+        if !reads || self.config.on_io_error != OnIoError::PassOn {
+            return false;
+        }
+        let OpKind::ClientRead(id) = kind else { return true };
+        let good = self.peers.values().find(|peer| peer.has_good_data()).map(|peer| peer.id);
+        let blocks = self.reads.get(&id).map(|read| BlockRange::of_bytes(read.offset, read.len));
+        if let (Some(peer), Some(blocks), DiskState::UpToDate) = (good, blocks, self.disk.state) {
+            self.disk.mark(peer, blocks);
+            self.save_bitmaps();
+            self.expose(self.disk.superblock.generations.current);
+            self.set_disk_state(DiskState::Inconsistent);
+            self.persist(After::Nothing);
+            self.report_state();
+            if let Some(peer) = self.peers.get_mut(&peer) {
+                peer.negotiation = Negotiation::Again;
+            }
+        }
+        true
+    }
+
     /// The own disk reported an error: it is given up.
     fn disk_failed(&mut self) {
         if self.config.on_io_error == OnIoError::CallHandler {
@@ -438,9 +495,12 @@ impl Replica {
         let last_word = (goes_on_elsewhere && superblock.was_up_to_date)
             .then(|| Box::new(Superblock { was_up_to_date: false, ..superblock.clone() }));
         if expose {
-            self.expose(current);
+            self.expose(if self.others_have_all() { current } else { Generation::NONE });
         }
-        self.disk = LocalDisk { state, ..LocalDisk::none(&self.config) };
+        let gone = std::mem::replace(&mut self.disk, LocalDisk { state, ..LocalDisk::none(&self.config) });
+        self.fail_orders(
+            gone.superblock_in_flight.into_iter().flatten().chain(gone.superblock_waiting).collect(),
+        );
         self.leaving = Some(Leaving { last_word, request });
         self.event(Event::Disk(state));
         self.stop_all_syncs();
@@ -451,6 +511,15 @@ impl Replica {
         self.update_quorum();
         self.report_state();
         self.continue_leaving();
+    }
+
+    /// Whether a peer's disk has, or had when it was lost, all that was answered. Under protocol C it has; under A and B
+    /// what was answered may have been here only.
+    fn others_have_all(&self) -> bool {
+        self.role != Role::Primary
+            || self.config.protocol == Protocol::C
+            || self.peers.values().any(Peer::has_good_data)
+            || self.disk.bitmaps.values().all(|bitmap| bitmap.dirty() == 0)
     }
 
     /// Says the last word once no superblock is on its way any more; then the disk is gone. Whether the word was heard

@@ -66,6 +66,7 @@ impl Replica {
         generations.begin(next, &absent);
         let waiting = self.tell_generations(&generations);
         self.change = Change::Telling { waiting, next, absent };
+        self.continue_telling();
     }
 
     /// Tells the diskless peers what the data here is, or is to be. Whom.

@@ -14,6 +14,7 @@ use crate::state::{DiskState, Role};
 mod fence_code {
     pub(super) const INCONSISTENT: i32 = 3;
     pub(super) const OUTDATED: i32 = 4;
+    pub(super) const UNREACHABLE: i32 = 5;
     pub(super) const IS_PRIMARY: i32 = 6;
     pub(super) const STONITHED: i32 = 7;
 }
@@ -85,9 +86,16 @@ impl Replica {
     fn fence_done(&mut self, peer: NodeId, exit_code: i32) {
         self.fence_running.remove(&peer);
         let back = self.peers.get(&peer).is_some_and(|peer| peer.is_settled());
+        // A peer that is down cannot go on. Whether it did before, good data here tells: a generation begins without it.
+        let assumed_dead = exit_code == fence_code::UNREACHABLE && self.disk.state == DiskState::UpToDate;
+        let away =
+            matches!(exit_code, fence_code::INCONSISTENT | fence_code::OUTDATED | fence_code::STONITHED);
         match exit_code {
-            fence_code::INCONSISTENT | fence_code::OUTDATED | fence_code::STONITHED if !back => {
-                if exit_code == fence_code::STONITHED {
+            _ if back => {
+                self.fencing.remove(&peer);
+            }
+            _ if away || assumed_dead => {
+                if assumed_dead || exit_code == fence_code::STONITHED {
                     if let Some(state) = self.peers.get_mut(&peer) {
                         state.fenced = true;
                     }
@@ -97,9 +105,6 @@ impl Replica {
                 }
                 self.fencing.remove(&peer);
                 self.update_quorum();
-            }
-            _ if back => {
-                self.fencing.remove(&peer);
             }
             fence_code::IS_PRIMARY if self.role != Role::Primary => {
                 if self.disk.state == DiskState::UpToDate || self.disk.state == DiskState::Consistent {

@@ -3,6 +3,7 @@
 //! `core` dispatches; each other file is one concept of it: `admission` and `write` are a write's way through, `epoch`
 //! what makes it stable, `secondary` the peer's side of it, `connection` and `negotiation` how two nodes meet, `sync`
 //! and `sync_source` the two sides of a resynchronisation, `verify` the comparison, `generation_change` new generations,
+//! `orders` what the admin says of the data,
 //! `role` promotion and demotion, `guard` quorum, fencing and suspension, `disk` the own disk and its metadata, `timers`
 //! the waits. None of them does I/O or reads a clock.
 
@@ -15,6 +16,7 @@ mod generation_change;
 mod guard;
 mod inspect;
 mod negotiation;
+mod orders;
 mod peer;
 mod role;
 mod secondary;

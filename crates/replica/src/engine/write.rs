@@ -316,10 +316,11 @@ impl Replica {
         }
     }
 
-    /// A read of the own disk ended; one that failed is tried at a peer, as the disk is given up by now.
+    /// A read of the own disk ended; one that failed is tried at a peer, unless it was passed on.
     pub(super) fn local_read_done(&mut self, id: u64, data: Option<Bytes>) {
         match data {
             Some(data) => self.answer_read(id, Ok(Some(data))),
+            None if self.disk.state == DiskState::UpToDate => self.answer_read(id, Err(ClientError::Io)),
             None if self.reads.contains_key(&id) => self.admission.push_back(Admit::Read(id)),
             None => {}
         }

@@ -157,6 +157,23 @@ impl Cluster {
         self.order(node, Admin::Attach(Box::new(attached)))
     }
 
+    /// The volume is made larger while it is down.
+    pub fn grow(&mut self, node: usize, size: u64) {
+        let state = &mut self.nodes[node];
+        let disk = &mut state.disk;
+        let mut attached = Attached {
+            superblock: disk.superblock.clone(),
+            bitmaps: std::mem::take(&mut disk.bitmaps),
+            active_extents: BTreeSet::new(),
+            al_number: disk.log_number,
+        };
+        attached.grow(size).unwrap();
+        assert!(attached.grow(size - 4096).is_err());
+        disk.superblock = attached.superblock;
+        disk.bitmaps = attached.bitmaps;
+        state.config.size = size;
+    }
+
     /// The power fails; what was not flushed is gone.
     pub fn crash(&mut self, node: usize) {
         self.nodes[node].replica = None;

@@ -54,6 +54,20 @@ pub enum Verb {
         #[serde(default)]
         peer: Option<String>,
     },
+    /// Throw the data here away, and take the peer's.
+    Invalidate {
+        /// Whose; none: that of the only one with a disk.
+        #[serde(default)]
+        peer: Option<String>,
+    },
+    /// Throw a peer's data away, and send it ours.
+    InvalidateRemote {
+        /// Whose; none: that of the only one with a disk.
+        #[serde(default)]
+        peer: Option<String>,
+    },
+    /// The data here is outdated from now on.
+    Outdate,
     /// Stop I/O.
     SuspendIo,
     /// Let it go on.

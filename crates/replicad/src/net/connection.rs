@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) phase: Phase,
     /// When it is given up unless it goes on.
     pub(super) deadline: Option<Instant>,
+    /// The other side says no more on it.
+    pub(super) ended: bool,
     /// Whom it was dialled for, and in which attempt.
     pub(super) dialled: Option<(NodeId, SessionId)>,
 }
@@ -68,14 +70,14 @@ impl Connection {
 
     fn new(stream: TcpStream, phase: Phase) -> Self {
         let deadline = Some(Instant::now() + HANDSHAKE_TIMEOUT);
-        Self { stream, out: OutQueue::default(), phase, deadline, dialled: None }
+        Self { stream, out: OutQueue::default(), phase, deadline, ended: false, dialled: None }
     }
 
     /// What to watch it for.
     pub(super) fn interest(&self) -> Interest {
         let connecting = matches!(self.phase, Phase::Connecting { .. });
         // Whoever waits for the other half does not listen yet: what comes belongs to the time after.
-        let read = !connecting && !matches!(self.phase, Phase::Waiting(_));
+        let read = !connecting && !self.ended && !matches!(self.phase, Phase::Waiting(_));
         Interest { read, write: connecting || !self.out.is_empty() }
     }
 
@@ -111,6 +113,12 @@ impl Connection {
             }
         }
         self.phase = Phase::Closing { said_so: false };
+        self.deadline = Some(Instant::now() + CLOSING_TIMEOUT);
+    }
+
+    /// The other side closed the stream of acknowledgements: the last words are on the other one.
+    pub(super) fn ends(&mut self) {
+        self.ended = true;
         self.deadline = Some(Instant::now() + CLOSING_TIMEOUT);
     }
 

@@ -389,6 +389,9 @@ impl Peers {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let bytes = match connection.read(&mut self.scratch) {
             Ok(None) => return,
+            Ok(Some(0)) if matches!(connection.phase, Phase::Up { channel: Channel::Control, .. }) => {
+                return connection.ends();
+            }
             Ok(Some(0)) => return self.lose(token, "the peer closed the connection".to_owned(), poller),
             Ok(Some(bytes)) => bytes,
             Err(error) => return self.lose(token, error.to_string(), poller),

@@ -7,6 +7,7 @@ use replica::{Admin, AdminError, Input, NodeId, RequestId};
 
 use super::orders::{self, Condition, Next, Step};
 use super::owner::Volume;
+use crate::blockdev::Settled;
 use crate::control::{ControlEvent, Outcome, PROTOCOL_VERSION, Reply, Verb};
 use crate::disk::{Image, MetadataError, Store, VolumeDisk};
 
@@ -48,9 +49,11 @@ impl Volume {
     }
 
     fn down(&self) -> Vec<Step> {
+        let mut steps = self.steps_to_detach();
         let primary = self.replica.role() == Role::Primary;
         let attached = self.replica.disk_state() != DiskState::Diskless;
-        orders::down(primary, attached, self.replica.config().peers.keys().copied())
+        steps.extend(orders::down(primary, attached, self.replica.config().peers.keys().copied()));
+        steps
     }
 
     /// Seconds since 1970.
@@ -89,8 +92,15 @@ impl Volume {
             }
             Verb::Up => Ok(Some(self.up())),
             Verb::Down => Ok(Some(self.down().into_iter().chain([Step::End]).collect())),
-            Verb::Primary { force } => core(Admin::Promote { force, wall_clock: Self::wall_clock() }),
-            Verb::Secondary { force } => core(Admin::Demote { force }),
+            Verb::Primary { force } => {
+                let promote = Step::Core(Admin::Promote { force, wall_clock: Self::wall_clock() });
+                Ok(Some(std::iter::once(promote).chain(self.steps_to_attach()).collect()))
+            }
+            Verb::Secondary { force } => {
+                let mut steps = self.steps_to_detach();
+                steps.push(Step::Core(Admin::Demote { force }));
+                Ok(Some(steps))
+            }
             Verb::Connect { peer, discard_my_data } => {
                 let peers = self.peers_named(peer.as_deref())?;
                 let connect = |peer| Step::Core(Admin::Connect { peer, discard_my_data });
@@ -105,13 +115,12 @@ impl Volume {
                 let released = Step::Until(Condition::DiskReleased);
                 Ok(Some(vec![Step::Core(Admin::Detach), released]))
             }
-            Verb::Verify { peer } => {
-                let peer = match peer {
-                    Some(_) => self.peers_named(peer.as_deref())?.first().copied(),
-                    None => self.replica.config().diskful_peers().next(),
-                };
-                core(Admin::Verify { peer: peer.ok_or("there is no peer with a disk")? })
+            Verb::Verify { peer } => core(Admin::Verify { peer: self.one_peer(peer.as_deref())? }),
+            Verb::Invalidate { peer } => core(Admin::Invalidate { peer: self.one_peer(peer.as_deref())? }),
+            Verb::InvalidateRemote { peer } => {
+                core(Admin::InvalidateRemote { peer: self.one_peer(peer.as_deref())? })
             }
+            Verb::Outdate => core(Admin::Outdate),
             Verb::SuspendIo => core(Admin::SuspendIo),
             Verb::ResumeIo => core(Admin::ResumeIo),
             Verb::NewCurrentUuid { clear_bitmap: true } => core(Admin::SkipInitialSync),
@@ -120,6 +129,15 @@ impl Volume {
                     .into())
             }
         }
+    }
+
+    /// The peer of this name, or the only one with a disk.
+    fn one_peer(&self, name: Option<&str>) -> Result<NodeId, String> {
+        let peer = match name {
+            Some(_) => self.peers_named(name)?.first().copied(),
+            None => self.replica.config().diskful_peers().next(),
+        };
+        peer.ok_or_else(|| "there is no peer with a disk".to_owned())
     }
 
     /// The peer of this name, or all.
@@ -139,10 +157,13 @@ impl Volume {
         loop {
             let (disconnected, released) = (self.is_disconnected(), self.disk.is_none());
             let said = self.peers.is_quiet();
+            let (settled, free) = (self.device.state != Settled::Busy, self.device_is_released());
             let next = self.orders.next(|condition| match condition {
                 Condition::Disconnected => disconnected,
                 Condition::DiskReleased => released,
                 Condition::Said => said,
+                Condition::DeviceSettled => settled,
+                Condition::DeviceReleased => free,
             });
             match next {
                 None => return busy,
@@ -175,6 +196,17 @@ impl Volume {
                 Ok(command) => self.step(number, Step::Core(command)),
                 Err(error) => self.step_failed(number, &Reply::new(Outcome::Failed, Some(chain(&error)))),
             },
+            Step::OpenDevice => {
+                if let Err(why) = self.open_device() {
+                    self.step_failed(number, &Reply::new(Outcome::Failed, Some(why)));
+                }
+            }
+            Step::CloseDevice => self.close_device(),
+            Step::DeviceIsThere | Step::DeviceIsGone => {
+                if let Err(reply) = self.device_result() {
+                    self.step_failed(number, &reply);
+                }
+            }
             Step::Until(_) => {}
             Step::End => self.orders.end(),
         }
@@ -197,6 +229,11 @@ impl Volume {
         let Some(number) = self.orders.waiting_for(id) else { return };
         if let Err(error) = result {
             self.step_failed(number, &orders::refusal(&error));
+            if self.replica.role() == Role::Primary && self.fuse.is_none() {
+                // It stays what it was: its block device comes back.
+                let steps = self.steps_to_attach();
+                self.orders.begin(None, steps, true);
+            }
         }
     }
 

@@ -39,7 +39,7 @@ impl Volume {
                 let result = answer.result.map_err(|error| (errno(error), message.as_str()));
                 self.clients.reply(client, &request, result);
             }
-            Origin::Fuse { .. } => {}
+            Origin::Fuse { unique, written } => self.answer_fuse(unique, written, answer),
         }
     }
 }

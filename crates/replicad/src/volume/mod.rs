@@ -2,6 +2,7 @@
 
 mod admin;
 mod clients;
+mod device;
 mod events;
 mod orders;
 mod owner;

@@ -22,6 +22,10 @@ pub(super) enum Condition {
     DiskReleased,
     /// What was said to the peers is on its way.
     Said,
+    /// Nothing is being done about the block device.
+    DeviceSettled,
+    /// There is none any more, and nothing holds its file.
+    DeviceReleased,
 }
 
 /// One step.
@@ -33,6 +37,14 @@ pub(super) enum Step {
     Attach,
     /// Wait for this.
     Until(Condition),
+    /// Make the block device.
+    OpenDevice,
+    /// Take it away.
+    CloseDevice,
+    /// It was made.
+    DeviceIsThere,
+    /// It was taken away.
+    DeviceIsGone,
     /// End the process.
     End,
 }

@@ -4,15 +4,19 @@
 //! round brings is sent at its end, in as few system calls as possible.
 
 use std::collections::VecDeque;
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use replica::state::{DiskState, Role};
 use replica::{Input, Replica, Time};
+use rustix::mm::MlockAllFlags;
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
+use crate::blockdev::{Device, FuseFile};
 use crate::control::ControlServer;
 use crate::disk::VolumeDisk;
 use crate::export::Server;
@@ -20,12 +24,14 @@ use crate::handlers::Handlers;
 use crate::net::Peers;
 use crate::poll::{Interest, Poller, Ready};
 use crate::requests::Requests;
-use crate::settings::Settings;
+use crate::settings::{Attach, Settings};
 
 /// Tokens of what is there once.
 const DISK: u64 = 0;
 const SIGNAL: u64 = 1;
 const HANDLERS: u64 = 2;
+pub(super) const FUSE: u64 = 3;
+const DEVICE: u64 = 4;
 /// Tokens of what there is many of: from here on, each kind has so many.
 const KINDS: u64 = 1 << 32;
 const PEERS: u64 = KINDS;
@@ -52,6 +58,12 @@ pub struct Volume {
     pub(super) requests: Requests,
     pub(super) orders: Orders,
     pub(super) inputs: VecDeque<Input>,
+    pub(super) paths: Paths,
+    pub(super) fuse: Option<FuseFile>,
+    /// How often the file is open.
+    pub(super) fuse_opened: usize,
+    pub(super) device: Device,
+    pub(super) device_trouble: Option<String>,
     signals: UnixStream,
     exported: bool,
 }
@@ -63,7 +75,9 @@ impl Volume {
     /// When any of that is not possible.
     pub fn new(settings: Settings, paths: &Paths) -> Result<Self, StartError> {
         let failed = |what: &'static str| move |source| StartError::System { what, source };
+        // The sockets are for root alone.
         std::fs::create_dir_all(&paths.run)
+            .and_then(|()| std::fs::set_permissions(&paths.run, Permissions::from_mode(0o700)))
             .map_err(|source| StartError::Folder { path: paths.run.clone(), source })?;
         let mut poller = Poller::new().map_err(failed("wait for input"))?;
         // First of all: another process that serves the volume has it, and nothing else was touched.
@@ -80,6 +94,9 @@ impl Volume {
         let clients = Server::new(&paths.nbd(), (&mut poller, CLIENTS))?;
         let handlers = Handlers::new(settings.handlers.clone()).map_err(failed("run handlers"))?;
         poller.watch(handlers.wake(), HANDLERS, Interest::READ).map_err(failed("wait for handlers"))?;
+        let device = Device::new(&settings.name, settings.own().loop_device.clone())
+            .map_err(failed("make a block device"))?;
+        poller.watch(device.wake(), DEVICE, Interest::READ).map_err(failed("make a block device"))?;
         let (signals, writer) = UnixStream::pair().map_err(failed("wait for signals"))?;
         signals.set_nonblocking(true).map_err(failed("wait for signals"))?;
         for signal in SIGNALS {
@@ -100,6 +117,11 @@ impl Volume {
             requests: Requests::default(),
             orders: Orders::default(),
             inputs: VecDeque::new(),
+            paths: paths.clone(),
+            fuse: None,
+            fuse_opened: 0,
+            device,
+            device_trouble: None,
             signals,
             exported: false,
         })
@@ -110,6 +132,7 @@ impl Volume {
     /// # Errors
     /// When waiting for input is not possible.
     pub fn run(mut self) -> Result<(), StartError> {
+        self.stay_in_memory();
         let mut ready = Vec::new();
         loop {
             self.settle();
@@ -127,6 +150,19 @@ impl Volume {
             if self.replica.poll_timeout().is_some_and(|deadline| deadline <= self.now()) {
                 self.input(Input::Timeout);
             }
+        }
+    }
+
+    /// Who serves a block device must not wait for memory that only writing to that device would free.
+    fn stay_in_memory(&self) {
+        if self.settings.attach == Attach::None {
+            return;
+        }
+        if let Err(error) = rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
+            self.say(&format!("the process may be swapped out: {error}"));
+        }
+        if let Err(error) = rustix::process::configure_io_flusher_behavior(true) {
+            self.say(&format!("the kernel is not told that this process serves a block device: {error}"));
         }
     }
 
@@ -163,6 +199,8 @@ impl Volume {
                     self.handler_ended(handler, exit_code);
                 }
             }
+            FUSE => self.fuse_ready(),
+            DEVICE => self.device_settled(),
             PEERS..CLIENTS => self.peers.ready(ready, &mut self.poller),
             CLIENTS..CALLERS => self.clients.ready(ready, &mut self.poller),
             _ => self.control.ready(ready, &mut self.poller),
@@ -173,6 +211,7 @@ impl Volume {
     fn settle(&mut self) {
         loop {
             let mut busy = self.take_disk();
+            busy |= self.take_fuse();
             while let Some(event) = self.peers.events.pop_front() {
                 busy = true;
                 self.peer_event(event);
@@ -190,14 +229,15 @@ impl Volume {
             if let Some(disk) = &mut self.disk {
                 disk.kick();
             }
+            self.drop_lost_disk();
             self.peers.flush(&mut self.poller);
-            if !busy {
+            self.clients.flush(&mut self.poller);
+            self.control.flush(&mut self.poller);
+            // Sending may show that somebody is gone.
+            if !busy && self.peers.events.is_empty() && self.clients.events.is_empty() {
                 break;
             }
         }
-        self.drop_lost_disk();
-        self.clients.flush(&mut self.poller);
-        self.control.flush(&mut self.poller);
         let full = self.requests.bytes() >= MAX_BYTES_UNDER_WAY
             || self.requests.len() >= MAX_REQUESTS
             || self.peers.backlog() as u64 >= MAX_BYTES_UNDER_WAY;

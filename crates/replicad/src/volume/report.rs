@@ -6,6 +6,7 @@ use replica::{Event, NodeId};
 use serde_json::{Value, json};
 
 use super::owner::Volume;
+use crate::blockdev::Settled;
 use crate::control::PROTOCOL_VERSION;
 
 /// Bytes in the unit of sizes.
@@ -30,6 +31,10 @@ impl Volume {
             "flushes": counters.flushes,
             "errors": counters.errors,
             "backing-device": self.disk.as_ref().map(|disk| disk.store().path().display().to_string()),
+            "block-device": match &self.device.state {
+                Settled::Present(device) => Some(device.display().to_string()),
+                Settled::Absent | Settled::Busy => None,
+            },
             "backend": self.disk.as_ref().map(crate::disk::VolumeDisk::backend_name),
             "current-uuid": replica.generations().map(|generations| generations.current.to_string()),
         });
@@ -39,6 +44,8 @@ impl Volume {
             "node-id": config.node.get(),
             "role": replica.role().name(),
             "suspended": replica.io_is_suspended(),
+            "sent": self.peers.bytes[0] / KIB,
+            "received": self.peers.bytes[1] / KIB,
             "devices": [device],
             "connections": connections,
         })

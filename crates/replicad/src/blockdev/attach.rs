@@ -1,0 +1,180 @@
+//! The loop device on the volume's file, and its name. What waits for the kernel, and through it for the owner, is done
+//! by threads beside it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use rustix::event::EventfdFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+/// Where the volumes' block devices are found.
+const BY_NAME: &str = "/dev/hactl/by-res";
+/// What file systems are mounted, as this process sees it.
+const MOUNTS: &str = "/proc/self/mounts";
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// This is the device.
+    Attached(PathBuf),
+    /// It is gone.
+    Detached,
+    /// It is in use, or could not be made.
+    Refused(String),
+}
+
+/// How it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// There is none.
+    Absent,
+    /// Something is being done.
+    Busy,
+    /// It is there.
+    Present(PathBuf),
+}
+
+/// The block device of a volume.
+#[derive(Debug)]
+pub(crate) struct Device {
+    name: String,
+    wanted: Option<PathBuf>,
+    pub(crate) state: Settled,
+    /// How it was before what is being done.
+    before: Settled,
+    sender: Sender<Outcome>,
+    ended: Receiver<Outcome>,
+    wake: OwnedFd,
+}
+
+impl Device {
+    pub(crate) fn new(name: &str, wanted: Option<PathBuf>) -> std::io::Result<Self> {
+        let wake = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        let (sender, ended) = channel();
+        Ok(Self {
+            name: name.to_owned(),
+            wanted,
+            state: Settled::Absent,
+            before: Settled::Absent,
+            sender,
+            ended,
+            wake,
+        })
+    }
+
+    pub(crate) fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    fn beside(&mut self, work: impl FnOnce() -> Outcome + Send + 'static) {
+        let sender = self.sender.clone();
+        let wake = self.wake.try_clone();
+        self.before = std::mem::replace(&mut self.state, Settled::Busy);
+        let started = std::thread::Builder::new().name("block device".to_owned()).spawn(move || {
+            // Without the owner nobody wants to know.
+            let _ = sender.send(work());
+            if let Ok(wake) = wake {
+                let _ = rustix::io::write(&wake, &1_u64.to_ne_bytes());
+            }
+        });
+        if let Err(error) = started {
+            // The receiving end is in the same struct; and a full counter is readable too.
+            let _ = self.sender.send(Outcome::Refused(format!("no thread can be started: {error}")));
+            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Makes the loop device on a file that the owner serves.
+    pub(crate) fn attach(&mut self, file: &Path) {
+        let (file, wanted, name) = (file.to_owned(), self.wanted.clone(), self.name.clone());
+        self.beside(move || attach(&file, wanted.as_deref(), &name).unwrap_or_else(Outcome::Refused));
+    }
+
+    /// Takes it away, unless it is in use.
+    pub(crate) fn detach(&mut self) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        let name = self.name.clone();
+        self.beside(move || detach(&device, &name).unwrap_or_else(Outcome::Refused));
+    }
+
+    /// What has come of it since the last time.
+    pub(crate) fn ended(&mut self) -> Option<Outcome> {
+        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+        let outcome = self.ended.try_iter().last()?;
+        self.state = match &outcome {
+            Outcome::Attached(device) => Settled::Present(device.clone()),
+            Outcome::Detached => Settled::Absent,
+            Outcome::Refused(_) => self.before.clone(),
+        };
+        Some(outcome)
+    }
+}
+
+fn losetup(arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("losetup")
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("losetup cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(format!("losetup {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, String> {
+    let file = file.to_string_lossy();
+    let device = match wanted {
+        Some(device) => {
+            let path = device.to_string_lossy();
+            // What a process that was killed has left on it; nothing on it is as good.
+            let _ = losetup(&["--detach", &path]);
+            losetup(&["--direct-io=on", &path, &file])?;
+            device.to_owned()
+        }
+        None => PathBuf::from(losetup(&["--direct-io=on", "--find", "--show", &file])?),
+    };
+    let link = Path::new(BY_NAME).join(name);
+    let linked = std::fs::create_dir_all(BY_NAME).and_then(|()| {
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        symlink(&device, &link)
+    });
+    match linked {
+        Ok(()) => Ok(Outcome::Attached(device)),
+        Err(error) => {
+            losetup(&["--detach", &device.to_string_lossy()])?;
+            Err(format!("{} cannot be made: {error}", link.display()))
+        }
+    }
+}
+
+fn detach(device: &Path, name: &str) -> Result<Outcome, String> {
+    // Detaching a device in use would only be put off until it is not.
+    match rustix::fs::open(device, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::BUSY) => {
+            let at =
+                mounted_at(device).map_or_else(|| "in use".to_owned(), |path| format!("mounted at {path}"));
+            return Err(format!("the volume is held open: {} is {at}", device.display()));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    losetup(&["--detach", &device.to_string_lossy()])?;
+    // It is only a name.
+    let _ = std::fs::remove_file(Path::new(BY_NAME).join(name));
+    Ok(Outcome::Detached)
+}
+
+fn mounted_at(device: &Path) -> Option<String> {
+    let mounts = std::fs::read_to_string(MOUNTS).ok()?;
+    let device = device.to_string_lossy().into_owned();
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        (words.next() == Some(&device)).then(|| words.next().unwrap_or_default().to_owned())
+    })
+}

@@ -1,0 +1,140 @@
+//! The volume's block device: made when the node becomes Primary, taken away before it becomes Secondary.
+
+use replica::{Admin, ClientError};
+use rustix::io::Errno;
+
+use super::orders::{Condition, Step};
+use super::owner::Volume;
+use crate::blockdev::{FuseEvent, FuseFile, Outcome, Settled};
+use crate::control;
+use crate::poll::Interest;
+use crate::requests::{Answer, Origin};
+use crate::settings::Attach;
+
+/// Who holds the volume open when it is the block device.
+const HOLDER: &str = "the block device";
+
+impl Volume {
+    /// The steps after a promotion.
+    pub(super) fn steps_to_attach(&self) -> Vec<Step> {
+        match self.settings.attach {
+            Attach::None => Vec::new(),
+            Attach::Fuse => {
+                vec![Step::OpenDevice, Step::Until(Condition::DeviceSettled), Step::DeviceIsThere]
+            }
+        }
+    }
+
+    /// The steps before a demotion.
+    pub(super) fn steps_to_detach(&self) -> Vec<Step> {
+        match self.fuse {
+            None => Vec::new(),
+            Some(_) => vec![
+                Step::CloseDevice,
+                Step::Until(Condition::DeviceSettled),
+                Step::DeviceIsGone,
+                Step::Until(Condition::DeviceReleased),
+            ],
+        }
+    }
+
+    pub(super) fn open_device(&mut self) -> Result<(), String> {
+        if self.device.state != Settled::Absent || self.fuse.is_some() {
+            return Ok(());
+        }
+        let size = self.replica.config().size;
+        let path = self.paths.run.join("volume");
+        let file = FuseFile::mount(&path, size)
+            .map_err(|error| format!("the volume's file cannot be mounted at {}: {error}", path.display()))?;
+        self.poller
+            .watch(file.device(), super::owner::FUSE, Interest::READ)
+            .map_err(|error| format!("the volume's file cannot be served: {error}"))?;
+        self.fuse = Some(file);
+        self.device.attach(&path);
+        Ok(())
+    }
+
+    pub(super) fn close_device(&mut self) {
+        self.device.detach();
+    }
+
+    /// Something was done about the device.
+    pub(super) fn device_settled(&mut self) {
+        match self.device.ended() {
+            Some(Outcome::Attached(device)) => self.say(&format!("block device: {}", device.display())),
+            Some(Outcome::Detached) => self.say("block device: none"),
+            Some(Outcome::Refused(why)) => {
+                self.say(&why);
+                self.device_trouble = Some(why);
+            }
+            None => {}
+        }
+        if self.device.state == Settled::Absent && self.device_trouble.is_some() {
+            self.unmount();
+        }
+    }
+
+    /// Whether the device is as it was wanted; else why not.
+    pub(super) fn device_result(&mut self) -> Result<(), control::Reply> {
+        match self.device_trouble.take() {
+            None => Ok(()),
+            Some(why) => Err(control::Reply::new(control::Outcome::Refused, Some(why))),
+        }
+    }
+
+    /// Nobody has the file open, and no loop device rests on it.
+    pub(super) fn device_is_released(&mut self) -> bool {
+        let released = self.device.state == Settled::Absent && self.fuse_opened == 0;
+        if released && self.fuse.is_some() {
+            self.unmount();
+        }
+        released
+    }
+
+    fn unmount(&mut self) {
+        if let Some(file) = self.fuse.take() {
+            self.poller.forget(file.device());
+            for _ in 0..std::mem::take(&mut self.fuse_opened) {
+                self.quiet(Admin::Closed { holder: HOLDER.to_owned() });
+            }
+        }
+    }
+
+    pub(super) fn fuse_ready(&mut self) {
+        if let Some(file) = &mut self.fuse {
+            file.receive();
+        }
+    }
+
+    /// Takes in what the kernel wants. Whether there was anything.
+    pub(super) fn take_fuse(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(event) = self.fuse.as_mut().and_then(|file| file.events.pop_front()) {
+            busy = true;
+            match event {
+                FuseEvent::Opened => {
+                    self.fuse_opened += 1;
+                    self.quiet(Admin::Opened { holder: HOLDER.to_owned() });
+                }
+                FuseEvent::Released => {
+                    self.fuse_opened = self.fuse_opened.saturating_sub(1);
+                    self.quiet(Admin::Closed { holder: HOLDER.to_owned() });
+                }
+                FuseEvent::Request { unique, wanted, written } => {
+                    self.begin(Origin::Fuse { unique, written }, wanted);
+                }
+                FuseEvent::Gone => self.unmount(),
+            }
+        }
+        busy
+    }
+
+    pub(super) fn answer_fuse(&self, unique: u64, written: u32, answer: Answer) {
+        let Some(file) = &self.fuse else { return };
+        let result = answer.result.map_err(|error| match error {
+            ClientError::Invalid => Errno::INVAL,
+            ClientError::NotPrimary | ClientError::Io | ClientError::NoQuorum => Errno::IO,
+        });
+        file.reply(unique, written, result);
+    }
+}

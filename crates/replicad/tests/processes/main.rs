@@ -1,0 +1,48 @@
+//! Two engines as real processes on one machine, with files as disks: killed, stopped, and looked at by the public tools.
+//! What is not installed is named and counted as skipped.
+
+// Helpers of tests are not in a `#[test]` themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../../../../tests/support/harness.rs"]
+mod harness;
+
+mod blockdev;
+mod failures;
+mod interop;
+mod nbd_client;
+mod orders;
+mod pair;
+
+const FIO: &[(&str, &str)] = &[("fio", "fio")];
+const CLIENTS: &[(&str, &str)] = &[
+    ("nbdinfo", "libnbd-bin"),
+    ("nbdcopy", "libnbd-bin"),
+    ("nbdsh", "python3-libnbd"),
+    ("qemu-io", "qemu-utils"),
+];
+const SYSTEM: &[(&str, &str)] = &[("losetup", "mount"), ("mkfs.ext4", "e2fsprogs"), ("fstrim", "util-linux")];
+const DRBDMETA: &[(&str, &str)] = &[("drbdmeta", "drbd-utils")];
+
+fn main() -> std::process::ExitCode {
+    let test = harness::with_tools;
+    let mut block_device =
+        test("a_file_system_on_the_block_device_moves_and_survives", SYSTEM, blockdev::file_system);
+    block_device.missing = block_device.missing.or_else(blockdev::missing);
+    harness::run_tests(&[
+        block_device,
+        test("fio_verifies_what_it_wrote_and_both_disks_are_equal", FIO, interop::fio),
+        test("fio_verifies_with_threads_instead_of_io_uring", FIO, interop::fio_with_threads),
+        test("clients_copy_trim_and_see_errors", CLIENTS, interop::clients),
+        test("drbdmeta_reads_what_a_clean_stop_and_a_kill_leave", DRBDMETA, interop::drbdmeta),
+        test("a_killed_secondary_gets_only_what_changed", &[], failures::killed_secondary),
+        test("a_stopped_secondary_is_left_behind_and_catches_up", &[], failures::stopped_secondary),
+        test("the_survivor_of_a_killed_primary_has_every_acknowledged_write", &[], failures::killed_primary),
+        test("both_killed_come_back_with_every_flushed_write", &[], failures::both_killed),
+        test("a_peer_with_another_secret_is_never_connected", &[], failures::wrong_secret),
+        test("roles_are_refused_with_reasons", &[], orders::refusals),
+        test("split_brain_is_seen_and_resolved_by_order", &[], orders::split_brain),
+        test("events_tell_what_happens", &[], orders::events),
+        test("a_volume_comes_up_and_goes_down_by_order", &[], orders::up_and_down),
+    ])
+}

@@ -1,0 +1,308 @@
+//! `hactl replica`: the embedded replication engine on this node. It serves a volume, and gives orders to the process
+//! that does. The verbs and their words are DRBD's.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use replicad::control::{Connection, Outcome, Verb as Order};
+use replicad::disk::{self, Store};
+use replicad::settings::Settings;
+use replicad::volume::{Paths, Volume};
+
+use super::replica_text;
+use super::{CommandError, Console, ExitCode};
+
+/// How long a process that was started may take until it answers.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const START_POLL: Duration = Duration::from_millis(50);
+/// Peers that new metadata has room for unless the volume's file says more.
+const DEFAULT_PEERS: u8 = 1;
+
+/// Arguments of `hactl replica`.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub struct ReplicaArgs {
+    /// What to do.
+    #[command(subcommand)]
+    verb: ReplicaVerb,
+}
+
+/// Which volume.
+#[derive(Debug, Clone, clap::Args)]
+struct Which {
+    /// The volume
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Its file [default: /etc/hactl/replica/NAME.yml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of the volumes' sockets [default: /run/hactl/replica]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+}
+
+/// Which volume, and as which node.
+#[derive(Debug, Clone, clap::Args)]
+struct Here {
+    #[command(flatten)]
+    which: Which,
+    /// Which of the volume's nodes this is [default: the host's name]
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+}
+
+/// Which volume and which peer.
+#[derive(Debug, Clone, clap::Args)]
+struct Peer {
+    #[command(flatten)]
+    which: Which,
+    /// The peer [default: all]
+    #[arg(value_name = "PEER")]
+    peer: Option<String>,
+}
+
+/// What can be done with a volume.
+#[derive(Debug, clap::Subcommand)]
+enum ReplicaVerb {
+    /// Serve a volume until told to end: attach its disk, connect to its peers
+    Serve(Here),
+    /// Make metadata on the volume's disk; what is there already is not replaced
+    CreateMd {
+        #[command(flatten)]
+        here: Here,
+        /// Replace the metadata that is there, and lose what it knows
+        #[arg(long)]
+        force: bool,
+    },
+    /// Start the volume's process if it does not run, attach and connect
+    Up(Here),
+    /// Demote, disconnect, detach, and end the volume's process
+    Down(Which),
+    /// Make this node Primary
+    Primary {
+        #[command(flatten)]
+        which: Which,
+        /// Without UpToDate data, quorum or fencing if need be: what the peer knows better is lost
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make this node Secondary
+    Secondary {
+        #[command(flatten)]
+        which: Which,
+        /// Fail requests that are suspended
+        #[arg(long)]
+        force: bool,
+    },
+    /// Connect to a peer
+    Connect {
+        #[command(flatten)]
+        peer: Peer,
+        /// After split brain, throw away what was written here
+        #[arg(long)]
+        discard_my_data: bool,
+    },
+    /// Disconnect from a peer
+    Disconnect(Peer),
+    /// Use the disk
+    Attach(Which),
+    /// Give up the disk, and go on over the peer's
+    Detach(Which),
+    /// Show the volume's state
+    Status {
+        #[command(flatten)]
+        which: Which,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what happens to the volume, as JSON lines, until interrupted
+    Events {
+        #[command(flatten)]
+        which: Which,
+        /// JSON lines; the only form there is
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare with a peer, block by block; what differs is marked
+    Verify(Peer),
+    /// Throw the data here away, and take all of the peer's
+    Invalidate(Peer),
+    /// Throw the peer's data away, and send it all of this node's
+    InvalidateRemote(Peer),
+    /// Call the data here outdated: it is not promoted until it has met the peer's
+    Outdate(Which),
+    /// Let all I/O wait
+    SuspendIo(Which),
+    /// Let I/O go on
+    ResumeIo(Which),
+    /// Begin a new generation of the data
+    NewCurrentUuid {
+        #[command(flatten)]
+        which: Which,
+        /// Between two blank disks: they count as equal, and nothing is copied
+        #[arg(long, required = true)]
+        clear_bitmap: bool,
+    },
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> CommandError {
+    CommandError::local(what, error)
+}
+
+impl Which {
+    fn paths(&self) -> Paths {
+        Paths::of(&self.name, self.config.as_deref(), self.run_dir.as_deref())
+    }
+
+    fn connection(&self) -> Result<Connection, CommandError> {
+        Connection::open(&self.paths().control()).map_err(|error| failed(&self.name, &error))
+    }
+
+    /// Gives an order, and waits until it is done.
+    fn order(&self, order: Order) -> Result<ExitCode, CommandError> {
+        let reply = self.connection()?.call(order).map_err(|error| failed(&self.name, &error))?;
+        let message =
+            format!("{}: {}", self.name, reply.message.as_deref().unwrap_or("the order was refused"));
+        match reply.outcome {
+            Outcome::Done => Ok(ExitCode::Done),
+            Outcome::Refused => Err(CommandError::new(ExitCode::Blocked, message)),
+            Outcome::Failed => Err(CommandError::new(ExitCode::Failed, message)),
+        }
+    }
+}
+
+impl Here {
+    fn settings(&self) -> Result<Settings, CommandError> {
+        let paths = self.which.paths();
+        Settings::read(&paths.config, &self.which.name, self.node.as_deref())
+            .map_err(|error| CommandError::new(ExitCode::Usage, replica_text::chain(&error)))
+    }
+}
+
+/// Does what the verb says.
+///
+/// # Errors
+/// The volume's file is wrong, its process does not run, or the order is refused.
+pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode, CommandError> {
+    let peer = |peer: &Peer| peer.peer.clone();
+    match &arguments.verb {
+        ReplicaVerb::Serve(here) => serve(here),
+        ReplicaVerb::CreateMd { here, force } => create_md(here, *force, console),
+        ReplicaVerb::Up(here) => up(here),
+        ReplicaVerb::Down(which) => which.order(Order::Down),
+        ReplicaVerb::Primary { which, force } => which.order(Order::Primary { force: *force }),
+        ReplicaVerb::Secondary { which, force } => which.order(Order::Secondary { force: *force }),
+        ReplicaVerb::Connect { peer: to, discard_my_data } => {
+            to.which.order(Order::Connect { peer: peer(to), discard_my_data: *discard_my_data })
+        }
+        ReplicaVerb::Disconnect(from) => from.which.order(Order::Disconnect { peer: peer(from) }),
+        ReplicaVerb::Attach(which) => which.order(Order::Attach),
+        ReplicaVerb::Detach(which) => which.order(Order::Detach),
+        ReplicaVerb::Status { which, json } => status(which, *json, console),
+        ReplicaVerb::Events { which, .. } => events(which, console),
+        ReplicaVerb::Verify(with) => with.which.order(Order::Verify { peer: peer(with) }),
+        ReplicaVerb::Invalidate(by) => by.which.order(Order::Invalidate { peer: peer(by) }),
+        ReplicaVerb::InvalidateRemote(of) => of.which.order(Order::InvalidateRemote { peer: peer(of) }),
+        ReplicaVerb::Outdate(which) => which.order(Order::Outdate),
+        ReplicaVerb::SuspendIo(which) => which.order(Order::SuspendIo),
+        ReplicaVerb::ResumeIo(which) => which.order(Order::ResumeIo),
+        ReplicaVerb::NewCurrentUuid { which, clear_bitmap } => {
+            which.order(Order::NewCurrentUuid { clear_bitmap: *clear_bitmap })
+        }
+    }
+}
+
+fn serve(here: &Here) -> Result<ExitCode, CommandError> {
+    let settings = here.settings()?;
+    let start = |error: replicad::volume::StartError| failed(&here.which.name, &error);
+    let mut volume = Volume::new(settings, &here.which.paths()).map_err(start)?;
+    volume.bring_up();
+    volume.run().map_err(start)?;
+    Ok(ExitCode::Done)
+}
+
+fn create_md(here: &Here, force: bool, console: &Console) -> Result<ExitCode, CommandError> {
+    let settings = here.settings()?;
+    let Some(path) = &settings.own().disk else {
+        return Err(CommandError::new(ExitCode::Usage, format!("{} has no disk", settings.node)));
+    };
+    let diskful = settings.nodes.values().filter(|node| node.disk.is_some()).count().saturating_sub(1);
+    let peers = u8::try_from(diskful).unwrap_or(DEFAULT_PEERS).max(DEFAULT_PEERS);
+    let store = Store::open(path).map_err(|error| failed("no metadata was made", &error))?;
+    let layout = disk::create(&store, peers, force).map_err(|error| match &error {
+        disk::MetadataError::Exists { .. } => {
+            CommandError::new(ExitCode::Blocked, format!("{}: {error}", path.display()))
+        }
+        _ => failed("no metadata was made", &error),
+    })?;
+    console.say(&format!("{}: {} bytes for data\n", path.display(), layout.data_bytes()));
+    Ok(ExitCode::Done)
+}
+
+fn up(here: &Here) -> Result<ExitCode, CommandError> {
+    if Connection::open(&here.which.paths().control()).is_err() {
+        start(here)?;
+    }
+    here.which.order(Order::Up)
+}
+
+/// Starts the volume's process, which outlives this one. What it says goes to a file beside its sockets.
+fn start(here: &Here) -> Result<(), CommandError> {
+    use std::os::unix::process::CommandExt as _;
+    // A mistake in the file is told here, not in a log.
+    here.settings()?;
+    let paths = here.which.paths();
+    let log = paths.run.join("log");
+    let opened = std::fs::create_dir_all(&paths.run)
+        .and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(&log))
+        .map_err(|error| failed(&format!("cannot write {}", log.display()), &error))?;
+    let program = std::env::current_exe().map_err(|error| failed("cannot find this program", &error))?;
+    let mut command = std::process::Command::new(program);
+    command.args(["replica", "serve", &here.which.name]);
+    let flags = [
+        ("--config", here.which.config.as_deref()),
+        ("--run-dir", here.which.run_dir.as_deref()),
+        ("--node", here.node.as_deref().map(Path::new)),
+    ];
+    for (flag, value) in flags {
+        if let Some(value) = value {
+            command.arg(flag).arg(value);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(opened).process_group(0);
+    let mut process = command.spawn().map_err(|error| failed("cannot start the volume's process", &error))?;
+    let deadline = Instant::now() + START_TIMEOUT;
+    while Connection::open(&paths.control()).is_err() {
+        let ended = process.try_wait().ok().flatten();
+        if ended.is_some() || Instant::now() >= deadline {
+            let problem = format!("{}: the volume's process did not come up", here.which.name);
+            return Err(CommandError::new(ExitCode::Failed, problem)
+                .advice(format!("what it said is in {}", log.display())));
+        }
+        std::thread::sleep(START_POLL);
+    }
+    Ok(())
+}
+
+fn status(which: &Which, json: bool, console: &Console) -> Result<ExitCode, CommandError> {
+    let reply = which.connection()?.call(Order::Status).map_err(|error| failed(&which.name, &error))?;
+    let status = reply.status.unwrap_or_default();
+    if json {
+        console.json(&status)?
+    } else {
+        console.result(&replica_text::status(&status))?
+    }
+    Ok(ExitCode::Done)
+}
+
+fn events(which: &Which, console: &Console) -> Result<ExitCode, CommandError> {
+    let mut connection = which.connection()?;
+    connection.send(Order::Events).map_err(|error| failed(&which.name, &error))?;
+    while let Some(line) = connection.line().map_err(|error| failed(&which.name, &error))? {
+        console.result(&format!("{line}\n"))?;
+    }
+    Ok(ExitCode::Done)
+}
