@@ -449,10 +449,20 @@ mod tests {
             ("link /elsewhere\n", "inactive", "", "is a link to /elsewhere"),
             ("other\n", "inactive", "", "is no directory"),
             ("directory\naside\nentries 0\nlisting a\n", "inactive", "", "was set aside already"),
-            ("directory\nbelow /var/lib/app/x\nentries 0\nlisting a\n", "inactive", "", "mounted at /var/lib/app/x"),
+            (
+                "directory\nbelow /var/lib/app/x\nentries 0\nlisting a\n",
+                "inactive",
+                "",
+                "mounted at /var/lib/app/x",
+            ),
             (used, "inactive", "", "in use by process 42 (app daemon)"),
             // The cluster runs it: it is the cluster's to stop.
-            ("directory\nmounted\nentries 1\nlisting a\nuser 42 app\n", "active", "ctl-fs", "in use by process 42"),
+            (
+                "directory\nmounted\nentries 1\nlisting a\nuser 42 app\n",
+                "active",
+                "ctl-fs",
+                "in use by process 42",
+            ),
             ("absent\n", "inactive", "", "there is no directory /var/lib/app"),
         ] {
             let refused = judged(alpha, FULL, unit, cib).unwrap_err();
