@@ -126,7 +126,7 @@ fn volume_row(table: &mut Columns, volume: &VolumeReport) {
     };
     table.row(vec![
         cell(volume.name.clone(), Tone::Plain),
-        cell(volume.node.to_string(), Tone::Plain),
+        cell(&volume.node, Tone::Plain),
         cell(volume.role.clone(), Tone::Plain),
         cell(state, tone),
     ]);
