@@ -15,7 +15,9 @@ if [ "${1:-}" = --baked ]; then
 fi
 name=${1:-hactl/bookworm}
 suite=${SUITE:-bookworm}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine's own apt uses: users sit behind mirrors.
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v suite="$suite" '$2 == suite { print $1; exit }')}
+[ -n "$mirror" ] || { echo "apt has no source for $suite: name a mirror, MIRROR=URL $0" >&2; exit 1; }
 # What vagrant logs in with for the first time; it makes a key of its own then.
 insecure_key=$(find /usr/share/vagrant /usr/share/rubygems-integration /opt/vagrant -path "*keys/vagrant.pub" -print -quit 2>/dev/null || true)
 [ -n "$insecure_key" ] || { echo "vagrant's own public key is not found: is vagrant installed?" >&2; exit 1; }
