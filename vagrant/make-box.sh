@@ -16,7 +16,7 @@ fi
 name=${1:-hactl/bookworm}
 suite=${SUITE:-bookworm}
 # The mirror that this machine's own apt uses: users sit behind mirrors.
-mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v suite="$suite" '$2 == suite { print $1; exit }')}
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' | awk -v suite="$suite" '$2 == suite && !seen++ { print $1 }')}
 [ -n "$mirror" ] || { echo "apt has no source for $suite: name a mirror, MIRROR=URL $0" >&2; exit 1; }
 # What vagrant logs in with for the first time; it makes a key of its own then.
 insecure_key=$(find /usr/share/vagrant /usr/share/rubygems-integration /opt/vagrant -path "*keys/vagrant.pub" -print -quit 2>/dev/null || true)
