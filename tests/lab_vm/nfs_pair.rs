@@ -45,7 +45,7 @@ pub(crate) fn a_file_service_killed_while_it_is_made() {
         program.kill();
         lab.say(&format!("killed at: {step}"));
     }
-    lab.hactl("apply", &["--yes", "--lock-timeout", "5m"]).expect(0).says("Verified");
+    told(&lab.hactl("apply", &["--yes", "--lock-timeout", "5m"]).expect(0), "Verified");
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
     lab.on("alpha", IN_SYNC);
     lab.on(&holder(&lab), "test \"$(blkid --probe --match-tag LABEL --output value /dev/drbd0)\" = ''");
@@ -68,7 +68,8 @@ fn describe(lab: &mut TestLab, more: &str) {
 
 fn bring_up(lab: &TestLab) {
     let ran = lab.hactl("apply", &["--yes"]).expect(0);
-    told(ran.says("Verified"), "wait until volume srv is up to date on both sides");
+    told(&ran, "Verified");
+    told(&ran, "wait until volume srv is up to date on both sides");
     for node in ["alpha", "beta"] {
         lab.on(node, IN_SYNC);
         assert_eq!(lab.on(node, "stat -c %a /etc/drbd.d/srv.res").trim(), "600");
@@ -115,7 +116,7 @@ fn moved(lab: &TestLab) {
     );
     lab.wait_on(to, "it is mounted there", CLUSTER_LIMIT, "test -e /srv/first");
     assert_eq!(lab.on(to, "sha256sum </srv/first"), sum);
-    lab.on(to, "crm_resource --clear --resource srv && showmount --exports localhost | grep -q '^/srv'");
+    lab.on(to, "crm_resource --clear --resource srv && exportfs -s | grep -q '^/srv'");
     lab.say(&format!("moved from {from} to {to} by Pacemaker"));
 }
 

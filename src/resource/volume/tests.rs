@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Discard, DrbdVolume, InitialSync};
 use crate::claims::ClaimedDevice;
 use crate::facts::{
-    ClusterQuery, Fact, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
+    ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
 };
 use crate::names::{ClusterName, NodeName};
 use crate::plan::{Blocked, FilesystemType, Risk, Step};
@@ -132,27 +132,13 @@ fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
 fn facts(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFacts {
     let cib = "<cib><configuration><resources><clone id=\"srv-clone\"><primitive id=\"srv-drbd\"/></clone></resources>\
                </configuration></cib>";
-    let unknown = || "not asked".to_owned();
     let facts = sides.iter().map(|(name, seen)| {
         let observed = BTreeMap::from([
             (volume.query(&node(name)).unwrap(), Observation::Text(Some(seen.text()))),
             (Query::Cluster(ClusterQuery::Cib), Observation::Text(managed.then(|| cib.to_owned()))),
             (Query::DrbdModule, Observation::Text(Some("8.4.11".to_owned()))),
         ]);
-        let facts = NodeFacts {
-            hostname: Fact::Unknown(unknown()),
-            os: Fact::Unknown(unknown()),
-            kernel: Fact::Unknown(unknown()),
-            hardware: Fact::Unknown(unknown()),
-            links: Fact::Unknown(unknown()),
-            clock: Fact::Unknown(unknown()),
-            space: Fact::Unknown(unknown()),
-            package_manager: Fact::Unknown(unknown()),
-            block_devices: Fact::Unknown(unknown()),
-            ledger: Fact::Unknown(unknown()),
-            claims: Fact::Unknown(unknown()),
-            observed,
-        };
+        let facts = NodeFacts { observed, ..NodeFacts::unknown("not asked") };
         (node(name), NodeOutcome::Answered(Box::new(facts)))
     });
     FleetFacts { nodes: facts.collect() }
