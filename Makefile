@@ -1,7 +1,7 @@
 # Thin: every target calls cargo, hactl or a script that can be run by hand as well.
 CARGO ?= cargo
 
-.PHONY: help build release test test-vm lint demo vagrant-demo bench bench-vm clean
+.PHONY: help build release test test-vm lint demo vagrant-demo bench bench-vm bench-replica clean
 
 help:
 	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench  measurements, as ratios within one run"
 	@echo "make vagrant-demo  two machines by Vagrant and libvirt, a cluster of them, and away again (root, Debian)"
 	@echo "make bench-vm  replicated volumes against the raw disk, in a pair of virtual machines"
+	@echo "make bench-replica  the replication engine against the file below it and against QEMU"
 	@echo "make build  the debug executable; make release: the optimised one"
 
 build:
@@ -42,6 +43,10 @@ bench:
 bench-vm:
 	HACTL_TEST_VM=1 scripts/prerequisites.sh
 	$(CARGO) bench --locked --profile dev --bench vm
+
+bench-replica:
+	HACTL_BENCH_REPLICA=1 scripts/prerequisites.sh
+	$(CARGO) bench --locked -p replicad --bench replica
 
 clean:
 	$(CARGO) clean

@@ -9,6 +9,8 @@ packages=(
 )
 # Only the tests in virtual machines need an emulator.
 [ "${HACTL_TEST_VM:-}" != 1 ] || packages+=(qemu-system-x86 qemu-utils e2fsprogs)
+# Only the measurements of the replication engine need what it is compared with, QEMU's storage daemon.
+[ "${HACTL_BENCH_REPLICA:-}" != 1 ] || packages+=(qemu-system-common)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

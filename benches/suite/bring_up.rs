@@ -86,7 +86,7 @@ impl Finished {
         for node in lab.nodes().keys() {
             let mut all = Vec::new();
             for (path, mode) in FILES {
-                let output = crate::measure::run(lab.way.ssh(&lab.address(node)?).args(["cat", path]))?;
+                let output = crate::command::run(lab.way.ssh(&lab.address(node)?).args(["cat", path]))?;
                 all.push((path, mode, output.stdout));
             }
             files.insert(node.clone(), all);

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::command::{run, run_for, text};
 use crate::figure::{Figure, Goal};
-use crate::measure::{Side, alternate_cold, run, run_for, text, timed};
+use crate::measure::{Side, alternate_cold, timed};
 use crate::remote::{self, Probe, Way};
 
 /// Rounds of each comparison.

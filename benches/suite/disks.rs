@@ -3,10 +3,11 @@
 use anyhow::Result;
 use camino::Utf8Path;
 
+use crate::command::run_for;
 use crate::figure::{Figure, Goal};
 use crate::idle::record;
 use crate::lab::Lab;
-use crate::measure::{Side, alternate, run_for, timed};
+use crate::measure::{Side, alternate, timed};
 use crate::remote::Probe;
 
 /// Rounds of the comparison.

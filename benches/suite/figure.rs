@@ -1,11 +1,7 @@
 //! One line of the result: what was measured, against what, and whether that is good enough.
 
-use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-
-/// Version of the format of `figures.json`.
-const FORMAT: u32 = 1;
 
 /// When a value is good enough.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -104,22 +100,4 @@ pub(crate) fn table(figures: &[Figure]) -> String {
         table.add_row([&figure.what, &figure.against, &figure.wanted(), &figure.measured(), verdict]);
     }
     table.to_string()
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    format: u32,
-    hactl: &'static str,
-    processors: usize,
-    figures: &'a [Figure],
-}
-
-/// The figures for programs.
-///
-/// # Errors
-/// None that is known; a number that JSON cannot hold.
-pub(crate) fn json(figures: &[Figure]) -> Result<String> {
-    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let document = Document { format: FORMAT, hactl: env!("CARGO_PKG_VERSION"), processors, figures };
-    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

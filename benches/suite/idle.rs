@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use camino::Utf8Path;
 
+use crate::command::run_for;
 use crate::figure::{Figure, Goal};
 use crate::lab::Lab;
-use crate::measure::{Side, alternate, run_for, timed};
+use crate::measure::{Side, alternate, timed};
 use crate::remote::{self, Probe};
 
 /// Rounds of the comparison.

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use hactl::inventory::{Cluster, Source, load};
 
-use crate::measure::{run, run_for, text, timed};
+use crate::command::{run, run_for, text};
+use crate::measure::timed;
 use crate::remote::{self, Way};
 
 /// How many nodes the lab has.

@@ -5,6 +5,7 @@
 
 mod bring_up;
 mod cib;
+mod command;
 mod crowd;
 mod disks;
 mod failover;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use camino::Utf8PathBuf;
+use serde::Serialize;
 
 use figure::Figure;
 use lab::Lab;
@@ -29,6 +31,8 @@ use lab::Lab;
 const GROUPS: [&str; 8] = ["planning", "crowd", "disks", "bring-up", "idle", "peers", "cib", "failover"];
 /// Groups that need a cluster of the lab.
 const LAB_GROUPS: [&str; 5] = ["bring-up", "idle", "peers", "cib", "failover"];
+/// Version of the format of `figures.json`.
+const FORMAT: u32 = 1;
 /// The lab's name; its networks follow from it.
 const LAB: &str = "bench";
 
@@ -93,7 +97,7 @@ fn run() -> Result<()> {
     }
     println!("\n{}", figure::table(&figures));
     let file = folder.join("figures.json");
-    std::fs::write(&file, figure::json(&figures)?).with_context(|| format!("cannot write {file}"))?;
+    std::fs::write(&file, json(&figures)?).with_context(|| format!("cannot write {file}"))?;
     println!("written to {file}");
     Ok(())
 }
@@ -106,4 +110,19 @@ fn folder() -> Result<Utf8PathBuf> {
     let folder = target.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {folder}"))?;
     Ok(folder)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: u32,
+    hactl: &'static str,
+    processors: usize,
+    figures: &'a [Figure],
+}
+
+/// The figures for programs.
+fn json(figures: &[Figure]) -> Result<String> {
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let document = Document { format: FORMAT, hactl: env!("CARGO_PKG_VERSION"), processors, figures };
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::command::run;
 use crate::figure::{Figure, Goal};
 use crate::idle::idle_plan;
 use crate::lab::Lab;
-use crate::measure::{Side, alternate, run, timed};
+use crate::measure::{Side, alternate, timed};
 
 /// Rounds of the comparison.
 const ROUNDS: usize = 5;

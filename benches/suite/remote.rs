@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::measure::{run, text};
+use crate::command::{run, text};
 
 /// How a script that arrives on stdin is run: as hactl does it.
 const RUN_STDIN: &str = r#"exec sh -c 'eval "$(cat)"'"#;

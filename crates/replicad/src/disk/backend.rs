@@ -1,4 +1,4 @@
-//! Which of the two backends carries out the requests, and the eventfd that tells when something is done.
+//! Which of the two backends carries out the requests, and the descriptor that tells when something is done.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub enum Choice {
 #[derive(Debug)]
 enum Kind {
     Ring(Box<Ring>),
-    Pool(Pool),
+    /// The threads, and the eventfd that they write to.
+    Pool(Pool, OwnedFd),
 }
 
 /// The backend in use.
 #[derive(Debug)]
 pub(super) struct Backend {
     kind: Kind,
-    wake: OwnedFd,
 }
 
 impl Backend {
@@ -42,18 +42,17 @@ impl Backend {
     /// # Errors
     /// When the one that is wanted is not to be had.
     pub(super) fn new(choice: Choice, store: &Arc<Store>) -> std::io::Result<Self> {
-        let wake = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        let ring = |wake: OwnedFd| Ring::new(Arc::clone(store), wake).map(|ring| Kind::Ring(Box::new(ring)));
-        let pool = |wake: OwnedFd| Pool::new(Arc::clone(store), wake).map(Kind::Pool);
-        let kind = match choice {
-            Choice::IoUring => ring(wake.try_clone()?)?,
-            Choice::Threads => pool(wake.try_clone()?)?,
-            Choice::Auto => match ring(wake.try_clone()?) {
-                Ok(kind) => kind,
-                Err(_) => pool(wake.try_clone()?)?,
-            },
+        let ring = || Ring::new(Arc::clone(store)).map(|ring| Kind::Ring(Box::new(ring)));
+        let pool = || -> std::io::Result<Kind> {
+            let wake = rustix::event::eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+            Ok(Kind::Pool(Pool::new(Arc::clone(store), wake.try_clone()?)?, wake))
         };
-        Ok(Self { kind, wake })
+        let kind = match choice {
+            Choice::IoUring => ring()?,
+            Choice::Threads => pool()?,
+            Choice::Auto => ring().or_else(|_| pool())?,
+        };
+        Ok(Self { kind })
     }
 
     /// Its name, for status.
@@ -61,7 +60,7 @@ impl Backend {
     pub(super) const fn name(&self) -> &'static str {
         match self.kind {
             Kind::Ring(_) => "io-uring",
-            Kind::Pool(_) => "threads",
+            Kind::Pool(..) => "threads",
         }
     }
 
@@ -69,7 +68,7 @@ impl Backend {
     pub(super) fn submit(&mut self, token: u64, job: Job) {
         match &mut self.kind {
             Kind::Ring(ring) => ring.submit(token, job),
-            Kind::Pool(pool) => pool.submit(token, job),
+            Kind::Pool(pool, _) => pool.submit(token, job),
         }
     }
 
@@ -80,7 +79,7 @@ impl Backend {
     pub(super) fn kick(&mut self) -> std::io::Result<()> {
         match &mut self.kind {
             Kind::Ring(ring) => ring.kick(),
-            Kind::Pool(pool) => {
+            Kind::Pool(pool, _) => {
                 pool.kick();
                 Ok(())
             }
@@ -91,7 +90,7 @@ impl Backend {
     pub(super) fn collect(&mut self, done: &mut Vec<Done>) {
         match &mut self.kind {
             Kind::Ring(ring) => ring.collect(done),
-            Kind::Pool(pool) => pool.collect(done),
+            Kind::Pool(pool, _) => pool.collect(done),
         }
     }
 
@@ -100,19 +99,24 @@ impl Backend {
     pub(super) fn is_behind(&self) -> bool {
         match &self.kind {
             Kind::Ring(ring) => ring.is_behind(),
-            Kind::Pool(_) => false,
+            Kind::Pool(..) => false,
         }
     }
 
-    /// Readable when something is done. [`Self::rest`] makes it unreadable again.
+    /// Readable when something is done. [`Self::rest`] and [`Self::collect`] make it unreadable again.
     #[must_use]
     pub(super) fn wake(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        match &self.kind {
+            Kind::Ring(ring) => ring.wake(),
+            Kind::Pool(_, wake) => wake.as_fd(),
+        }
     }
 
     /// Takes note of the wake-up; to be called before [`Self::collect`].
     pub(super) fn rest(&self) {
-        // Nothing to read is as good.
-        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+        if let Kind::Pool(_, wake) = &self.kind {
+            // Nothing to read is as good.
+            let _ = rustix::io::read(wake, &mut [0_u8; 8]);
+        }
     }
 }

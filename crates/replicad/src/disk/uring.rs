@@ -4,7 +4,7 @@
 //! is emptied before the ring goes away: that is what makes handing out their addresses sound.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::{IoUring, opcode, squeue, types};
@@ -31,8 +31,6 @@ pub(super) struct Ring {
     ring: IoUring,
     waiting: VecDeque<(u64, InFlight)>,
     in_flight: HashMap<u64, InFlight>,
-    /// Written to by the kernel whenever something is done.
-    _wake: OwnedFd,
 }
 
 impl std::fmt::Debug for Ring {
@@ -42,20 +40,29 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// A ring that writes the eventfd `wake` whenever something is done.
+    /// A ring.
     ///
     /// # Errors
     /// When the kernel has no io_uring, lacks one of the operations, or does not allow it.
-    pub(super) fn new(store: Arc<Store>, wake: OwnedFd) -> std::io::Result<Self> {
-        let ring = IoUring::new(ENTRIES)?;
+    pub(super) fn new(store: Arc<Store>) -> std::io::Result<Self> {
+        // The owner enters the kernel all the time: nothing that is done needs to interrupt it. Older kernels know
+        // only the other way.
+        let ring =
+            IoUring::builder().setup_coop_taskrun().build(ENTRIES).or_else(|_| IoUring::new(ENTRIES))?;
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe)?;
         let needed = [opcode::Read::CODE, opcode::Write::CODE, opcode::Fsync::CODE, opcode::Fallocate::CODE];
         if !needed.into_iter().all(|code| probe.is_supported(code)) {
             return Err(std::io::ErrorKind::Unsupported.into());
         }
-        ring.submitter().register_eventfd(wake.as_raw_fd())?;
-        Ok(Self { store, ring, waiting: VecDeque::new(), in_flight: HashMap::new(), _wake: wake })
+        Ok(Self { store, ring, waiting: VecDeque::new(), in_flight: HashMap::new() })
+    }
+
+    /// Readable as long as something is done that was not collected.
+    #[must_use]
+    pub(super) fn wake(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is the ring's own, which is open as long as `self` lives.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 
     /// Takes a job; it begins with the next [`Self::kick`].
