@@ -60,7 +60,7 @@ pub(crate) fn measure(
             turns.reverse();
         }
         for side in turns {
-            turn(disks, side, seconds, &mut measured)
+            turn(disks, side, workloads, seconds, &mut measured)
                 .with_context(|| format!("{}: not measured", side.name))?;
         }
     }

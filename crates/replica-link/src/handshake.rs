@@ -9,23 +9,23 @@
 //! what the acceptor has just made up. Unprotected: preamble and number, and the acceptor's preamble in return.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use replica::NodeId;
 use replica::wire::Channel;
-use snow::{Builder, HandshakeState, StatelessTransportState};
+use snow::{Builder, HandshakeState};
 
 use crate::error::LinkError;
 use crate::key::{LinkKey, Security};
+use crate::keys::Keys;
 use crate::preamble::{PREAMBLE_BYTES, Preamble};
 use crate::record::{LENGTH_BYTES, Opener, Sealer, TAG_BYTES};
 
 /// How long a handshake may take before the caller closes the connection.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-const NOISE: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+const NOISE: &str = "Noise_NNpsk0_25519_AESGCM_BLAKE2s";
 const PROLOGUE_LABEL: &[u8] = b"hactl replica link";
 /// Bytes of either Noise message: a public key and a tag.
 const NOISE_BYTES: usize = 32 + TAG_BYTES;
@@ -68,7 +68,7 @@ enum Stage {
     /// Accepting: the first word is awaited.
     Greeting { peers: BTreeSet<NodeId> },
     /// Accepting: answered; the proof that the dialler is there now is awaited.
-    Confirming { preamble: Preamble, opener: Box<Opener>, keys: Arc<StatelessTransportState> },
+    Confirming { preamble: Preamble, opener: Box<Opener>, keys: Keys },
     /// Dialling: the answer is awaited.
     Answer { preamble: Preamble, session: SessionId, noise: Option<Box<HandshakeState>> },
     /// Over, one way or the other.
@@ -101,8 +101,8 @@ fn noise(
     if dials { builder.build_initiator() } else { builder.build_responder() }.map_err(unavailable)
 }
 
-fn keys(noise: HandshakeState) -> Result<Arc<StatelessTransportState>, LinkError> {
-    noise.into_stateless_transport_mode().map(Arc::new).map_err(|_| LinkError::Authentication)
+fn keys(noise: HandshakeState) -> Result<Keys, LinkError> {
+    noise.into_stateless_transport_mode().map(Keys::new).map_err(|_| LinkError::Authentication)
 }
 
 impl Handshake {
@@ -231,18 +231,13 @@ impl Handshake {
         noise.write_message(&[], &mut message).map_err(|_| LinkError::Authentication)?;
         self.output.extend_from_slice(&message);
         let keys = keys(noise)?;
-        let opener = Box::new(Opener::new(Some(Arc::clone(&keys)), BytesMut::new()));
+        let opener = Box::new(Opener::new(Some(keys.clone()), BytesMut::new()));
         self.stage = Stage::Confirming { preamble, opener, keys };
         Ok(None)
     }
 
     /// The record that only a dialler that is there now can make is whole.
-    fn confirmed(
-        &mut self,
-        preamble: Preamble,
-        mut opener: Opener,
-        keys: Arc<StatelessTransportState>,
-    ) -> Result<Link, LinkError> {
+    fn confirmed(&mut self, preamble: Preamble, mut opener: Opener, keys: Keys) -> Result<Link, LinkError> {
         let sealed = std::mem::take(&mut self.input);
         let mut session = SessionId([0; SESSION_BYTES]);
         *opener.buffer() = sealed;
@@ -277,13 +272,7 @@ impl Handshake {
         Ok(link)
     }
 
-    fn link(
-        &mut self,
-        peer: NodeId,
-        channel: Channel,
-        session: SessionId,
-        keys: Option<Arc<StatelessTransportState>>,
-    ) -> Link {
+    fn link(&mut self, peer: NodeId, channel: Channel, session: SessionId, keys: Option<Keys>) -> Link {
         let opener = Opener::new(keys.clone(), std::mem::take(&mut self.input));
         Link { peer, channel, session, sealer: Sealer::new(keys), opener }
     }

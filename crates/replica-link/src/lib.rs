@@ -11,7 +11,7 @@
 //! ```
 //!
 //! - The keys come from the volume's shared secret ([`LinkKey`]) and a Diffie-Hellman exchange of their own for every
-//!   connection: Noise `NNpsk0` over Curve25519, ChaCha20-Poly1305 and BLAKE2s. What is recorded today is not read with
+//!   connection: Noise `NNpsk0` over Curve25519, AES-256-GCM and BLAKE2s. What is recorded today is not read with
 //!   the secret of tomorrow.
 //! - Both sides are bound to the volume, to which node dials which, and to the channel. What is said in one connection
 //!   counts in no other, and in no other direction.
@@ -24,12 +24,14 @@
 mod error;
 mod handshake;
 mod key;
+mod keys;
 mod preamble;
 mod record;
 
 pub use error::LinkError;
 pub use handshake::{Endpoint, HANDSHAKE_TIMEOUT, Handshake, Link, SessionId};
 pub use key::{KeyError, LinkKey, MAX_SECRET_BYTES, MIN_SECRET_BYTES, Security};
+pub use keys::REKEY_RECORDS;
 pub use record::{MAX_RECORDS, Opener, RECORD_OVERHEAD_BYTES, Sealer};
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 //! `length u16 | ciphertext and tag`, big-endian. A record carries a piece of the stream of frames, cut anywhere. Each is
 //! numbered, and the number is what it is sealed with: one that is repeated, left out or moved does not open.
 
-use std::sync::Arc;
-
-use bytes::{Buf, BufMut, BytesMut};
-use replica::wire::{Frames, Message, encode};
-use snow::StatelessTransportState;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use replica::wire::{Frames, Message, encode_detached};
 
 use crate::error::LinkError;
+use crate::keys::Keys;
 
 pub(crate) const LENGTH_BYTES: usize = 2;
 pub(crate) const TAG_BYTES: usize = 16;
@@ -17,31 +15,42 @@ pub(crate) const TAG_BYTES: usize = 16;
 pub const RECORD_OVERHEAD_BYTES: usize = LENGTH_BYTES + TAG_BYTES;
 /// Longest piece of the stream in a record.
 const MAX_PIECE_BYTES: usize = u16::MAX as usize - TAG_BYTES;
-/// Records of one connection and direction at most; then it must be made anew. Far below what the cipher bears.
+/// Records of one connection and direction at most; then it must be made anew. The keys are changed far more
+/// often.
 pub const MAX_RECORDS: u64 = 1 << 48;
 
 /// The sending half of a connection.
 #[derive(Debug)]
 pub struct Sealer {
-    keys: Option<Arc<StatelessTransportState>>,
+    keys: Option<Keys>,
     next: u64,
+    /// What waits: frames, and the data of large writes after the frames that they belong to.
+    pieces: Vec<Bytes>,
     frames: BytesMut,
+    pending: usize,
 }
 
 impl Sealer {
-    pub(crate) fn new(keys: Option<Arc<StatelessTransportState>>) -> Self {
-        Self { keys, next: 0, frames: BytesMut::new() }
+    pub(crate) fn new(keys: Option<Keys>) -> Self {
+        Self { keys, next: 0, pieces: Vec::new(), frames: BytesMut::new(), pending: 0 }
     }
 
     /// Adds a message to what is to be sent. It waits for [`Self::seal`]: the more at a time, the less is added.
     pub fn push(&mut self, message: &Message) {
-        encode(message, &mut self.frames);
+        let before = self.frames.len();
+        let data = encode_detached(message, &mut self.frames);
+        self.pending += self.frames.len() - before;
+        if let Some(data) = data {
+            self.pending += data.len();
+            self.pieces.push(self.frames.split().freeze());
+            self.pieces.push(data);
+        }
     }
 
     /// Bytes that wait.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.frames.len()
+        self.pending
     }
 
     /// Seals all that waits, and appends it to what is to be written.
@@ -49,22 +58,33 @@ impl Sealer {
     /// # Errors
     /// The keys are used up.
     pub fn seal(&mut self, out: &mut BytesMut) -> Result<(), LinkError> {
-        let frames = std::mem::take(&mut self.frames);
+        self.seal_each(|sealed| out.extend_from_slice(&sealed))
+    }
+
+    /// Seals all that waits, and hands out what is to be written, piece by piece. Without keys, the data of large writes
+    /// is handed out as it is.
+    ///
+    /// # Errors
+    /// The keys are used up.
+    pub fn seal_each(&mut self, mut write: impl FnMut(Bytes)) -> Result<(), LinkError> {
+        if !self.frames.is_empty() {
+            self.pieces.push(self.frames.split().freeze());
+        }
+        let pending = std::mem::take(&mut self.pending);
         if self.keys.is_none() {
-            if out.is_empty() {
-                *out = frames;
-            } else {
-                out.extend_from_slice(&frames);
-            }
+            self.pieces.drain(..).for_each(write);
             return Ok(());
         }
-        out.reserve(frames.len() + (frames.len() / MAX_PIECE_BYTES + 1) * RECORD_OVERHEAD_BYTES);
-        for piece in frames.chunks(MAX_PIECE_BYTES) {
-            self.seal_piece(piece, out)?;
+        let records = pending / MAX_PIECE_BYTES + 2 * self.pieces.len();
+        let mut out = BytesMut::with_capacity(pending + records * RECORD_OVERHEAD_BYTES);
+        for piece in std::mem::take(&mut self.pieces) {
+            for piece in piece.chunks(MAX_PIECE_BYTES) {
+                self.seal_piece(piece, &mut out)?;
+            }
         }
-        // The room is kept for the next ones.
-        self.frames = frames;
-        self.frames.clear();
+        if !out.is_empty() {
+            write(out.freeze());
+        }
         Ok(())
     }
 
@@ -83,7 +103,7 @@ impl Sealer {
         out.put_u16(length);
         let start = out.len();
         out.resize(start + sealed, 0);
-        keys.write_message(self.next, piece, &mut out[start..]).map_err(|_| LinkError::Exhausted)?;
+        keys.seal(self.next, piece, &mut out[start..])?;
         self.next += 1;
         Ok(())
     }
@@ -92,7 +112,7 @@ impl Sealer {
 /// The receiving half of a connection.
 #[derive(Debug)]
 pub struct Opener {
-    keys: Option<Arc<StatelessTransportState>>,
+    keys: Option<Keys>,
     next: u64,
     sealed: BytesMut,
     frames: Frames,
@@ -100,7 +120,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    pub(crate) fn new(keys: Option<Arc<StatelessTransportState>>, arrived: BytesMut) -> Self {
+    pub(crate) fn new(keys: Option<Keys>, arrived: BytesMut) -> Self {
         let mut opener = Self { keys, next: 0, sealed: BytesMut::new(), frames: Frames::new(), failed: None };
         *opener.buffer() = arrived;
         opener
@@ -109,6 +129,12 @@ impl Opener {
     /// Where bytes that arrive go.
     pub fn buffer(&mut self) -> &mut BytesMut {
         if self.keys.is_some() { &mut self.sealed } else { self.frames.buffer() }
+    }
+
+    /// Whether what arrives is copied on: then the room in [`Self::buffer`] is used again, however much it is.
+    #[must_use]
+    pub fn keeps_room(&self) -> bool {
+        self.keys.is_some()
     }
 
     /// How many more bytes make the next piece whole; at least one.
@@ -168,13 +194,16 @@ impl Opener {
             return Err(LinkError::Exhausted);
         }
         let Some(record) = self.sealed.get(LENGTH_BYTES..LENGTH_BYTES + length) else { return Ok(false) };
+        // Room for the whole message at once: growing piece by piece would copy it again and again.
+        let room = self.frames.wanted().max(length);
         let frames = self.frames.buffer();
         let start = frames.len();
+        frames.reserve(room + TAG_BYTES);
         // The cipher wants room for the tag too.
         frames.resize(start + length, 0);
-        let opened = keys.read_message(self.next, record, &mut frames[start..]);
+        let opened = keys.open(self.next, record, &mut frames[start..]);
         frames.truncate(start + length - TAG_BYTES);
-        opened.map_err(|_| LinkError::Tampered)?;
+        opened?;
         self.next += 1;
         self.sealed.advance(LENGTH_BYTES + length);
         Ok(true)
@@ -188,7 +217,7 @@ impl Opener {
         if length != session.len() + TAG_BYTES || length > opened.len() {
             return Err(LinkError::RecordLength(length));
         }
-        keys.read_message(self.next, record, &mut opened[..length]).map_err(|_| LinkError::Tampered)?;
+        keys.open(self.next, record, &mut opened[..length])?;
         session.copy_from_slice(&opened[..session.len()]);
         self.next += 1;
         self.sealed.advance(LENGTH_BYTES + length);

@@ -8,10 +8,10 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use nbd::{BlockSizes, Command, Errno, Event, Export, Exports, Features, Request, Session, TlsPolicy};
 
-use crate::buffer;
+use crate::buffer::Buffer;
 use crate::outqueue::OutQueue;
 use crate::poll::{Interest, Poller, Ready};
 
@@ -72,7 +72,7 @@ struct Client {
     session: Session,
     out: OutQueue,
     /// A write whose data arrives.
-    payload: Option<(Request, BytesMut, usize)>,
+    payload: Option<(Request, Buffer, usize)>,
     holder: Option<String>,
     /// Requests under way.
     under_way: usize,
@@ -304,7 +304,7 @@ impl Server {
                     match request.command {
                         Command::Write { length, .. } => {
                             // At most MAX_DATA_BYTES.
-                            let buffer = buffer::aligned(length as usize);
+                            let buffer = Buffer::new(length as usize);
                             client.payload = Some((request, buffer, 0));
                         }
                         _ => self.events.push_back(ClientEvent::Request {

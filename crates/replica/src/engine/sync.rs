@@ -6,6 +6,7 @@
 //! slot for it is empty and a new generation would count from what the target has.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -23,6 +24,9 @@ use crate::wire::{MAX_INSYNC_RANGES, Message, WriteBody};
 pub(super) const MAX_SYNC_BLOCKS: u64 = 32;
 /// Blocks written before they are flushed and reported: 16 MiB.
 const FLUSH_BLOCKS: u64 = 4096;
+
+/// What may be asked for ahead of the rate: waking up for every single request would be slower than most rates.
+const BURST: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -52,8 +56,8 @@ pub(super) struct SyncTarget {
     /// Written, not yet on stable storage.
     written: Vec<BlockRange>,
     flushing: Option<Vec<BlockRange>>,
-    /// Not before then the next request, for the rate's sake.
-    pub(super) next_at: Time,
+    /// Up to then the rate is used up.
+    used_until: Time,
 }
 
 impl SyncTarget {
@@ -65,13 +69,13 @@ impl SyncTarget {
             requests: BTreeMap::new(),
             written: Vec::new(),
             flushing: None,
-            next_at: Time::default(),
+            used_until: Time::default(),
         }
     }
 
-    /// Whether it waits for nothing but time.
-    pub(super) fn waits_for_rate(&self) -> bool {
-        self.phase == Phase::Running
+    /// When it may ask again, where it waits for nothing but time.
+    pub(super) fn next_at(&self) -> Option<Time> {
+        (self.phase == Phase::Running).then(|| self.used_until.before(BURST))
     }
 }
 
@@ -162,7 +166,7 @@ impl Replica {
             let session = peer.session;
             let Some(target) = peer.target.as_mut() else { return };
             let asked: u64 = target.requests.values().map(|blocks| blocks.blocks()).sum();
-            if asked >= fill_blocks || now < target.next_at {
+            if asked >= fill_blocks || now < target.used_until.before(BURST) {
                 break;
             }
             let Some(blocks) = bitmap.next_dirty(target.cursor, MAX_SYNC_BLOCKS) else { break };
@@ -172,8 +176,8 @@ impl Replica {
             let id = self.next_write;
             target.requests.insert(id, blocks);
             let bytes = blocks.blocks() * BLOCK_BYTES;
-            let wait = std::time::Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate);
-            target.next_at = target.next_at.max(now).after(wait);
+            let wait = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate);
+            target.used_until = target.used_until.max(now).after(wait);
             let owner = LockOwner::Pull(from, session, id);
             if self.locks.acquire(owner, blocks) {
                 self.carry_out_pull(owner, from, id);
@@ -184,7 +188,7 @@ impl Replica {
 
     /// Whether the application used the volume in the last moment.
     fn application_works(&self) -> bool {
-        let moment = std::time::Duration::from_millis(100);
+        let moment = Duration::from_millis(100);
         let received = self.peers.values().any(|peer| !peer.incoming.writes.is_empty());
         received || (self.last_client_io != Time::default() && self.now.since(self.last_client_io) < moment)
     }

@@ -15,8 +15,7 @@ impl Replica {
         let connected = self.peers.values().filter(|peer| peer.is_connected());
         let deadlines = connected.flat_map(|peer| {
             let ping = self.ping_deadline(peer);
-            let rate =
-                peer.target.as_ref().filter(|target| target.waits_for_rate()).map(|target| target.next_at);
+            let rate = peer.target.as_ref().and_then(super::sync::SyncTarget::next_at);
             let rate = rate.filter(|next_at| *next_at > self.now);
             [Some(ping), self.silence_deadline(peer), rate].into_iter().flatten()
         });

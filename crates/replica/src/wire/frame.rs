@@ -12,6 +12,8 @@ use crate::config::MAX_REQUEST_BYTES;
 /// Bytes before the fields.
 pub const FRAME_HEADER_BYTES: usize = 16;
 const MAGIC: u32 = 0x6861_5250;
+/// Data of at least so many bytes is not copied into a frame.
+const DETACHED_BYTES: usize = 16 * 1024;
 /// Longest fields of a message: the largest write and its head.
 const MAX_FIELDS_BYTES: u64 = MAX_REQUEST_BYTES + 4096;
 
@@ -28,6 +30,26 @@ pub fn encode(message: &Message, out: &mut BytesMut) {
     out[start + 8..start + 12].copy_from_slice(&len.to_be_bytes());
     let crc = checksum(&out[start..start + 12], &out[start + FRAME_HEADER_BYTES..]);
     out[start + 12..start + 16].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Appends a message as a frame, but for the data of a large write, which is returned: it follows what was appended.
+pub fn encode_detached(message: &Message, out: &mut BytesMut) -> Option<Bytes> {
+    let Some((rest, data)) = message.without_large_data(DETACHED_BYTES) else {
+        encode(message, out);
+        return None;
+    };
+    let start = out.len();
+    // The data is the last field: the same message without it ends with its length, which is put right.
+    encode(&rest, out);
+    let fields = out.len() - start - FRAME_HEADER_BYTES + data.len();
+    let [whole, part] = [fields, data.len()].map(|len| u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+    let end = out.len();
+    out[start + 8..start + 12].copy_from_slice(&whole);
+    out[end - 4..].copy_from_slice(&part);
+    let crc = checksum(&out[start..start + 12], &out[start + FRAME_HEADER_BYTES..]);
+    let crc = crc32c::crc32c_append(crc, &data);
+    out[start + 12..start + 16].copy_from_slice(&crc.to_be_bytes());
+    Some(data)
 }
 
 fn checksum(head: &[u8], fields: &[u8]) -> u32 {

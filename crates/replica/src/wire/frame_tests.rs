@@ -187,3 +187,30 @@ fn a_length_beyond_the_limit_is_refused_before_anything_is_kept_for_it() {
     assert!(matches!(frames.next_message(), Err(WireError::TooLong { .. })));
     assert!(frames.wanted() as u64 <= MAX_FIELDS_BYTES + FRAME_HEADER_BYTES as u64);
 }
+
+proptest! {
+    /// Whatever is sent in two pieces is the same on the wire.
+    #[test]
+    fn data_that_is_not_copied_makes_the_same_frame(
+        id in any::<u64>(),
+        offset in any::<u64>(),
+        len in prop::sample::select(vec![0, 1, 4096, DETACHED_BYTES - 1, DETACHED_BYTES, 100_000]),
+        zero in any::<bool>(),
+    ) {
+        let bytes = Bytes::from((0..len).map(|at| (at % 251) as u8).collect::<Vec<u8>>());
+        let body = if zero {
+            WriteBody::Zeroes { len: len as u64, may_trim: true }
+        } else {
+            WriteBody::Data(bytes)
+        };
+        let write = WireWrite { id, offset, body: body.clone() };
+        for message in [Message::Write { write }, Message::SyncData { id, body }, Message::Written { id }] {
+            let [mut whole, mut parts] = [BytesMut::from("before"), BytesMut::from("before")];
+            encode(&message, &mut whole);
+            let data = encode_detached(&message, &mut parts);
+            prop_assert_eq!(data.is_some(), !zero && len >= DETACHED_BYTES && message.name() != "Written");
+            parts.extend_from_slice(&data.unwrap_or_default());
+            prop_assert_eq!(whole, parts);
+        }
+    }
+}

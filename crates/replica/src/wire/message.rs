@@ -202,6 +202,25 @@ travels! {
     }
 }
 
+impl Message {
+    /// The same without its data, and the data, where the last field is so many bytes of data or more.
+    pub(super) fn without_large_data(&self, bytes: usize) -> Option<(Self, Bytes)> {
+        let none = WriteBody::Data(Bytes::new());
+        let (rest, body) = match self {
+            Self::Write { write } => (
+                Self::Write { write: WireWrite { id: write.id, offset: write.offset, body: none } },
+                &write.body,
+            ),
+            Self::SyncData { id, body } => (Self::SyncData { id: *id, body: none }, body),
+            _ => return None,
+        };
+        match body {
+            WriteBody::Data(data) if data.len() >= bytes => Some((rest, data.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// Lists of ranges are bounded by [`MAX_INSYNC_RANGES`].
 impl Field for Vec<BlockRange> {
     fn put(&self, out: &mut BytesMut) {

@@ -8,7 +8,7 @@ mod frame;
 mod message;
 
 pub use field::WireError;
-pub use frame::{FRAME_HEADER_BYTES, Frames, encode};
+pub use frame::{FRAME_HEADER_BYTES, Frames, encode, encode_detached};
 pub use message::{
     Channel, Hello, MAX_INSYNC_RANGES, Message, PeerReport, Refusal, WIRE_VERSION, WireWrite, WriteBody,
 };

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::wire::{self, Asked, Call, MAX_DATA_BYTES, MODE};
-use crate::buffer;
+use crate::buffer::Buffer;
 use crate::requests::Wanted;
 
 /// Where the kernel hands out FUSE connections.
@@ -105,7 +105,7 @@ impl FuseFile {
             Call::Read { offset, len } => request(Wanted::Read { offset, len: u64::from(len) }, 0),
             Call::Write { offset, data } => {
                 let written = u32::try_from(data.len()).unwrap_or(0);
-                let data = buffer::copied(data).freeze();
+                let data = Buffer::copied(data).freeze();
                 request(Wanted::Write { offset, data, fua: false }, written);
             }
             Call::Zero { offset, len, may_trim } => {

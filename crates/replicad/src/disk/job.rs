@@ -1,6 +1,8 @@
 //! What a backend carries out, whichever it is: reads, writes, zeroes and flushes, each answered once.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+
+use crate::buffer::Buffer;
 
 /// Something to do on the backing device.
 #[derive(Debug)]
@@ -10,7 +12,7 @@ pub(super) enum Job {
         /// Bytes from the start of the device.
         offset: u64,
         /// Aligned memory.
-        buffer: BytesMut,
+        buffer: Buffer,
     },
     /// Write these bytes there.
     Write {
@@ -38,5 +40,5 @@ pub(super) struct Done {
     /// The number it was submitted with.
     pub token: u64,
     /// How it went.
-    pub result: std::io::Result<Option<BytesMut>>,
+    pub result: std::io::Result<Option<Buffer>>,
 }

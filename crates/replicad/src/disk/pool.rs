@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::job::{Done, Job};
 use super::store::Store;
-use crate::buffer;
+use crate::buffer::Buffer;
 
 /// Threads, and so requests in flight on the device.
 const THREADS: usize = 16;
@@ -114,7 +114,7 @@ fn work(shared: &Shared) {
     }
 }
 
-fn carry_out(store: &Store, job: Job) -> std::io::Result<Option<bytes::BytesMut>> {
+fn carry_out(store: &Store, job: Job) -> std::io::Result<Option<Buffer>> {
     match job {
         Job::Read { offset, mut buffer } => {
             store.file_for(offset, buffer.len() as u64).read_exact_at(&mut buffer, offset)?;
@@ -144,7 +144,7 @@ fn zero(store: &Store, offset: u64, len: u64, may_trim: bool) -> std::io::Result
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
-    let zeroes = buffer::aligned(ZEROES_BYTES);
+    let zeroes = Buffer::zeroes(ZEROES_BYTES);
     let mut at = 0;
     while at < len {
         let piece = (len - at).min(ZEROES_BYTES as u64);

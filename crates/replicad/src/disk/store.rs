@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags};
 
-use crate::buffer;
+use crate::buffer::Buffer;
 
 /// Logical blocks to try direct I/O with, in bytes, smallest first.
 const LOGICAL_BLOCKS: [usize; 2] = [512, 4096];
@@ -136,7 +136,7 @@ impl Store {
     /// # Errors
     /// When not all of it can be read.
     pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = buffer::aligned(len);
+        let mut bytes = Buffer::new(len);
         self.file_for(offset, len as u64).read_exact_at(&mut bytes, offset).map_err(|source| {
             StoreError::Io { what: "read the metadata of", path: self.path.clone(), source }
         })?;
@@ -148,7 +148,7 @@ impl Store {
     /// # Errors
     /// When not all of it can be written.
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<(), StoreError> {
-        let data = buffer::copied(data);
+        let data = Buffer::copied(data);
         let failed = |source| StoreError::Io { what: "write to", path: self.path.clone(), source };
         self.file_for(offset, data.len() as u64).write_all_at(&data, offset).map_err(failed)
     }
@@ -165,5 +165,5 @@ impl Store {
 
 /// The smallest unit of direct I/O, found by trying.
 fn logical_block(file: &File) -> Option<usize> {
-    LOGICAL_BLOCKS.into_iter().find(|size| file.read_at(&mut buffer::aligned(*size), 0).is_ok())
+    LOGICAL_BLOCKS.into_iter().find(|size| file.read_at(&mut Buffer::new(*size), 0).is_ok())
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::job::{Done, Job};
 use super::pool::zero_flags;
 use super::store::Store;
-use crate::buffer;
+use crate::buffer::Buffer;
 
 /// Requests in flight at most; the completion queue has room for twice as many, so none is ever lost.
 const ENTRIES: u32 = 256;
@@ -149,7 +149,7 @@ impl Drop for Ring {
 }
 
 enum Settled {
-    Over(std::io::Result<Option<bytes::BytesMut>>),
+    Over(std::io::Result<Option<Buffer>>),
     /// Not all of it was done, or not in this way.
     Again(InFlight),
 }
@@ -161,7 +161,7 @@ fn settle(mut work: InFlight, answer: i32) -> Settled {
             (Errno::INTR | Errno::AGAIN, _) => Settled::Again(work),
             (Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL, Job::Zero { offset, len, .. }) => {
                 // The device cannot zero by itself. A request of the engine is never larger than memory.
-                let zeroes = buffer::aligned(usize::try_from(*len).unwrap_or(0)).freeze();
+                let zeroes = Buffer::zeroes(usize::try_from(*len).unwrap_or(0)).freeze();
                 Settled::Again(InFlight { job: Job::Write { offset: *offset, data: zeroes }, done: 0 })
             }
             _ => Settled::Over(Err(errno.into())),

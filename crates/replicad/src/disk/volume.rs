@@ -18,7 +18,7 @@ use super::backend::{Backend, Choice};
 use super::job::{Done, Job};
 use super::metadata::Image;
 use super::store::Store;
-use crate::buffer;
+use crate::buffer::{self, Buffer};
 
 /// What a finished operation comes to.
 pub type Finished = (OpId, Result<Option<Bytes>, DiskError>);
@@ -146,7 +146,7 @@ impl VolumeDisk {
                 self.counters.reads += 1;
                 self.counters.read_bytes += len;
                 // The core asks for at most a few MiB.
-                let buffer = buffer::aligned(usize::try_from(len).unwrap_or(0));
+                let buffer = Buffer::new(usize::try_from(len).unwrap_or(0));
                 self.begin(Purpose::Data(op), Job::Read { offset, buffer });
             }
             DiskOp::Write { offset, body } => {
@@ -168,7 +168,7 @@ impl VolumeDisk {
         if buffer::is_aligned(&data, self.store.logical_block()) {
             data
         } else {
-            buffer::copied(&data).freeze()
+            Buffer::copied(&data).freeze()
         }
     }
 
@@ -207,7 +207,7 @@ impl VolumeDisk {
         self.group = Some(group);
         for write in writes {
             let job = match write {
-                Write::Data { offset, bytes } => Job::Write { offset, data: buffer::copied(&bytes).freeze() },
+                Write::Data { offset, bytes } => Job::Write { offset, data: Buffer::copied(&bytes).freeze() },
                 Write::Zeroes { offset, length } => Job::Zero { offset, len: length, may_trim: false },
             };
             self.begin(Purpose::MetadataWrite, job);
@@ -263,7 +263,7 @@ impl VolumeDisk {
             || !self.finished.is_empty()
     }
 
-    fn settle(&mut self, token: u64, result: std::io::Result<Option<bytes::BytesMut>>) {
+    fn settle(&mut self, token: u64, result: std::io::Result<Option<Buffer>>) {
         let Some(purpose) = self.under_way.remove(&token) else { return };
         let result = result.map_err(|error| {
             self.counters.errors += 1;
@@ -272,7 +272,7 @@ impl VolumeDisk {
         });
         match purpose {
             Purpose::Data(op) => {
-                self.finished.push((op, result.map(|data| data.map(bytes::BytesMut::freeze))));
+                self.finished.push((op, result.map(|data| data.map(Buffer::freeze))));
             }
             Purpose::Flush => {
                 for op in std::mem::take(&mut self.flushing) {

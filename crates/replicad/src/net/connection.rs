@@ -103,14 +103,41 @@ impl Connection {
         }
     }
 
+    /// Reads what is said on a connection in use to where it belongs. None: nothing is there; 0: the other side has closed.
+    pub(super) fn read_on(&mut self, scratch: &mut [u8]) -> Result<Option<usize>, Errno> {
+        let Phase::Up { opener, .. } = &mut self.phase else { return self.read(scratch) };
+        let wanted = opener.wanted();
+        let keeps_room = opener.keeps_room();
+        let buffer = opener.buffer();
+        // Small messages lie where they arrived until they are carried out: they are copied together, so that each does
+        // not keep so much memory.
+        if !keeps_room && wanted < scratch.len() / 4 {
+            let read = self.read(scratch)?;
+            if let (Some(bytes), Phase::Up { opener, .. }) = (read, &mut self.phase) {
+                opener.buffer().extend_from_slice(&scratch[..bytes]);
+            }
+            return Ok(read);
+        }
+        buffer.reserve(if keeps_room { wanted.max(scratch.len()) } else { wanted });
+        let before = buffer.len();
+        match rustix::io::read(&self.stream, buffer.spare_capacity_mut()) {
+            Ok((read, _)) => {
+                let bytes = read.len();
+                // SAFETY: the system call has written so many bytes there, which are within the capacity.
+                unsafe { buffer.set_len(before + bytes) };
+                Ok(Some(bytes))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Begins to close it.
     pub(super) fn close(&mut self) {
         if let Phase::Up { sealer, .. } = &mut self.phase {
-            let mut sealed = bytes::BytesMut::new();
+            let out = &mut self.out;
             // Without keys there is nothing more to be said; what was said is on its way.
-            if sealer.seal(&mut sealed).is_ok() {
-                self.out.push(sealed.freeze());
-            }
+            let _ = sealer.seal_each(|sealed| out.push(sealed));
         }
         self.phase = Phase::Closing { said_so: false };
         self.deadline = Some(Instant::now() + CLOSING_TIMEOUT);
@@ -127,9 +154,8 @@ impl Connection {
         if let Phase::Up { sealer, .. } = &mut self.phase
             && sealer.pending() > 0
         {
-            let mut sealed = bytes::BytesMut::new();
-            sealer.seal(&mut sealed)?;
-            self.out.push(sealed.freeze());
+            let out = &mut self.out;
+            sealer.seal_each(|sealed| out.push(sealed))?;
         }
         Ok(())
     }

@@ -387,7 +387,7 @@ impl Peers {
 
     fn receive(&mut self, token: u64, poller: &mut Poller) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        let bytes = match connection.read(&mut self.scratch) {
+        let bytes = match connection.read_on(&mut self.scratch) {
             Ok(None) => return,
             Ok(Some(0)) if matches!(connection.phase, Phase::Up { channel: Channel::Control, .. }) => {
                 return connection.ends();
@@ -402,10 +402,7 @@ impl Peers {
                 handshake.buffer().extend_from_slice(&self.scratch[..bytes]);
                 self.advance(token, poller);
             }
-            Phase::Up { opener, .. } => {
-                opener.buffer().extend_from_slice(&self.scratch[..bytes]);
-                self.deliver(token, poller);
-            }
+            Phase::Up { .. } => self.deliver(token, poller),
             // What comes on a connection that is being closed is of no interest.
             Phase::Closing { .. } | Phase::Connecting { .. } | Phase::Waiting(_) => {}
         }

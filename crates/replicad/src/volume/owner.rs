@@ -227,11 +227,12 @@ impl Volume {
             }
             busy |= self.continue_orders();
             self.keep_export();
+            // The peer's disk is further away than the own one: it begins first.
+            self.peers.flush(&mut self.poller);
             if let Some(disk) = &mut self.disk {
                 disk.kick();
             }
             self.drop_lost_disk();
-            self.peers.flush(&mut self.poller);
             self.clients.flush(&mut self.poller);
             self.control.flush(&mut self.poller);
             // Sending may show that somebody is gone.
