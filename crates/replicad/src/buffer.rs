@@ -161,7 +161,8 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let many: Vec<Buffer> = (0..40).map(|_| Buffer::new(1 << 20)).collect();
         drop(many);
-        let kept = KEPT.with_borrow(|kept| (kept.bytes, kept.by_size.values().flatten().map(Vec::len).sum()));
+        let kept = KEPT
+            .with_borrow(|kept| (kept.bytes, kept.by_size.values().flatten().map(Vec::len).sum::<usize>()));
         assert!(kept.0 <= MAX_KEPT_BYTES && kept.0 == kept.1, "{kept:?}");
     }
 }
