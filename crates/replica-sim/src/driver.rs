@@ -93,6 +93,9 @@ impl World {
         let primaries: Vec<usize> =
             DISKFUL.into_iter().filter(|at| self.role(*at) == Some(Role::Primary)).collect();
         let at = DISKFUL[self.rng.index(2)];
+        if self.scenario.grows && !self.calm && self.rng.chance(40) {
+            self.grow(primaries.first().copied().unwrap_or(at));
+        }
         match primaries[..] {
             [] => self.promote(at),
             [primary] if self.calm => {
@@ -124,7 +127,6 @@ impl World {
                         self.admin(1 - primary, Admin::Invalidate { peer: node(primary) });
                     }
                 }
-                7 | 8 if self.scenario.grows => self.grow(primary),
                 5 if self.rng.chance(30) => {
                     self.admin(1 - primary, Admin::Disconnect { peer: node(primary) });
                 }
@@ -148,7 +150,7 @@ impl World {
     /// The devices grow, not always both, and the volume is to follow.
     fn grow(&mut self, at: usize) {
         for disk in DISKFUL {
-            if self.rng.chance(60) {
+            if self.rng.chance(75) {
                 let device = self.nodes[disk].disk.device + (1 + self.rng.below(1024)) * BLOCK_BYTES;
                 self.nodes[disk].disk.device = device.min(VOLUME_BYTES + MAX_GROWTH_BYTES);
             }

@@ -9,7 +9,7 @@ use replica::{Config, NodeId, Replica};
 use replica_link::{Endpoint, LinkKey, Security};
 
 use crate::disk::{self, MetadataError, Store, StoreError};
-use crate::export::ServeError;
+use crate::listener::ListenError;
 use crate::net::NetError;
 use crate::settings::{Secret, Settings, SettingsError};
 
@@ -42,7 +42,7 @@ pub enum StartError {
     Net(#[from] NetError),
     /// A socket.
     #[error(transparent)]
-    Serve(#[from] ServeError),
+    Listen(#[from] ListenError),
     /// The folder of the sockets.
     #[error("cannot make {path}")]
     Folder {
@@ -111,12 +111,15 @@ pub(super) fn core(settings: &Settings) -> Result<Replica, StartError> {
 
 fn size(settings: &Settings) -> Result<u64, StartError> {
     let own = settings.own().disk.as_deref();
-    let found = own.map(|path| -> Result<u64, MetadataError> {
-        Ok(disk::volume_bytes(&disk::superblock(&open_when_free(path)?)?))
+    let found = own.map(|path| -> Result<(u64, bool), MetadataError> {
+        let superblock = disk::superblock(&open_when_free(path)?)?;
+        Ok((disk::volume_bytes(&superblock), superblock.effective_sectors != 0))
     });
     match (settings.size, found) {
+        // The volume may have grown since the file was written.
+        (Some(size), Some(Ok((agreed, true)))) => Ok(size.max(agreed)),
         (Some(size), _) => Ok(size),
-        (None, Some(found)) => found.map_err(StartError::NoSize),
+        (None, Some(found)) => found.map(|(size, _)| size).map_err(StartError::NoSize),
         // The settings were checked: without a disk there is a size.
         (None, None) => Err(StartError::NoSize(MetadataError::Store(StoreError::Kind(PathBuf::new())))),
     }

@@ -25,6 +25,7 @@ mod pair;
 mod power;
 mod protocols;
 mod proxy;
+mod resize;
 
 const FIO: &[(&str, &str)] = &[("fio", "fio")];
 const CLIENTS: &[(&str, &str)] = &[
@@ -32,6 +33,7 @@ const CLIENTS: &[(&str, &str)] = &[
     ("nbdcopy", "libnbd-bin"),
     ("nbdsh", "python3-libnbd"),
     ("qemu-io", "qemu-utils"),
+    ("qemu-img", "qemu-utils"),
 ];
 const SYSTEM: &[(&str, &str)] = &[("losetup", "mount"), ("mkfs.ext4", "e2fsprogs"), ("fstrim", "util-linux")];
 const DRBDMETA: &[(&str, &str)] = &[("drbdmeta", "drbd-utils")];
@@ -46,8 +48,14 @@ fn main() -> std::process::ExitCode {
         test.missing = test.missing.or_else(blockdev::missing);
         test
     };
+    let mut grown_device = test("the_block_device_grows_with_the_volume", SYSTEM, resize::block_device);
+    grown_device.missing = grown_device.missing.or_else(blockdev::missing);
     harness::run_tests(&[
         block_device,
+        grown_device,
+        test("a_volume_grows_while_it_is_in_use", &[], resize::grows),
+        test("a_volume_does_not_grow_without_its_peer", &[], resize::alone_is_refused),
+        test("drbdmeta_reads_what_growing_leaves", DRBDMETA, resize::drbdmeta_reads_it),
         on_media("a_primary_whose_disk_fails_goes_on_over_its_peer", disks::primary_detaches),
         on_media("a_secondary_whose_disk_fails_is_left_behind", disks::secondary_detaches),
         on_media("a_primary_alone_whose_disk_fails_says_so", disks::alone),

@@ -49,6 +49,8 @@ pub(crate) struct Node {
     folder: PathBuf,
     process: Option<Child>,
     media: Option<Media>,
+    /// Bytes of its disk.
+    pub(crate) device_bytes: u64,
 }
 
 fn free_port() -> u16 {
@@ -60,7 +62,13 @@ impl Setup<'_> {
     pub(crate) fn pair(self) -> Pair {
         let folder = TempDir::new().unwrap();
         let node = |name: &'static str| {
-            let mut node = Node { name, folder: folder.path().to_owned(), process: None, media: None };
+            let mut node = Node {
+                name,
+                folder: folder.path().to_owned(),
+                process: None,
+                media: None,
+                device_bytes: DISK_BYTES,
+            };
             File::create(node.disk()).unwrap().set_len(DISK_BYTES).unwrap();
             node.media =
                 self.media.then(|| Media::new(&node.disk(), &folder.path().join(format!("{name}.disk"))));
@@ -319,7 +327,7 @@ impl Node {
 
     /// What is on its disk before the metadata.
     pub(crate) fn data(&self) -> Vec<u8> {
-        let layout = drbd_meta::Layout::internal(DISK_BYTES, 1).unwrap();
+        let layout = drbd_meta::Layout::internal(self.device_bytes, 1).unwrap();
         let mut data = vec![0; usize::try_from(layout.data_bytes()).unwrap()];
         File::open(self.disk()).unwrap().read_exact_at(&mut data, 0).unwrap();
         data
