@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::run::{Run, StepError, tail};
 use crate::claims::recheck;
-use crate::discovery;
+use crate::discovery::{self, holders_command, holders_text, parse_holders};
 use crate::facts::StableId;
 use crate::plan::{DeviceGuard, DrbdTarget, Guard, Step};
-use crate::transport::{Command, ExitStatus, Output};
+use crate::transport::{Command, ExitStatus, Output, Transport};
 
 /// What the looks below are made of.
 const FUNCTIONS: &str = include_str!("device_functions.sh");
@@ -22,6 +22,8 @@ const LOOK: &str = include_str!("device.sh");
 const EXIT_CHANGED: u32 = 79;
 /// What begins the line on stderr that says what.
 const CHANGED: &str = "hactl-guard: ";
+/// What begins the line on stdout that names a device that is held open.
+const HELD: &str = "hactl-held: ";
 /// How long looking at a device may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -38,7 +40,23 @@ pub(super) async fn check(guard: &DeviceGuard, step: &Step, run: &Run) -> Result
         .as_result()
         .map_err(|why| changed(format!("the block devices of the node could not be looked at: {why}")))?;
     recheck(guard, devices).map_err(changed)?;
-    judged(transport.exec(&command(guard, "", &[], LOOK_TIMEOUT)).await?).map(|_| ())
+    let output = transport.exec(&command(guard, "", &[], LOOK_TIMEOUT)).await?;
+    judged(&output, &held_by(transport.as_ref(), &output).await, changed)
+}
+
+/// Who holds the device open that this output complains of, in words that can follow a reason. Empty when it complains of
+/// none, or nobody is found: what failed is told anyway.
+async fn held_by(transport: &dyn Transport, output: &Output) -> String {
+    let said = output.stdout_text();
+    let Some(device) = said.lines().find_map(|line| line.strip_prefix(HELD)) else { return String::new() };
+    match transport.exec(&holders_command(device.into())).await {
+        Ok(holders) if holders.status.success() => {
+            let text = holders_text(&parse_holders(&holders.stdout_text()));
+            if text.is_empty() { text } else { format!("; held open: {text}") }
+        }
+        Ok(holders) => format!("; who holds it open could not be learned: {}", tail(&holders)),
+        Err(error) => format!("; who holds it open could not be learned: {error}"),
+    }
 }
 
 fn changed(reason: String) -> StepError {
@@ -67,12 +85,13 @@ pub(super) async fn write(
         ));
     };
     let output = run.exec(&step.node, &command(guard, writer, arguments, limit)).await?;
-    let output = judged(output)?;
+    let held = held_by(run.transport(&step.node)?.as_ref(), &output).await;
+    judged(&output, &held, changed)?;
     if output.status.success() {
         return Ok(());
     }
     Err(StepError::failed(
-        format!("`{}` ended with {}: {}", step.action, output.status, tail(&output)),
+        format!("`{}` ended with {}: {}{held}", step.action, output.status, tail(&output)),
         "see what the tool says of the device; hactl forces nothing. Running again goes on from here",
     ))
 }
@@ -95,12 +114,14 @@ pub(super) async fn volume(
     let minor = target.minor.to_string();
     let fixed = ["/bin/sh", "-c", &script, "hactl", &target.volume, &minor, &target.path];
     let command = Command::new(fixed.iter().chain(arguments).copied()).timeout(limit);
-    let output = judged_as(run.exec(&step.node, &command).await?, changed_volume)?;
+    let output = run.exec(&step.node, &command).await?;
+    let held = held_by(run.transport(&step.node)?.as_ref(), &output).await;
+    judged(&output, &held, changed_volume)?;
     if output.status.success() {
         return Ok(());
     }
     Err(StepError::failed(
-        format!("`{}` ended with {}: {}", step.action, output.status, tail(&output)),
+        format!("`{}` ended with {}: {}{held}", step.action, output.status, tail(&output)),
         "see what DRBD says of it in `dmesg` and by `drbdadm status` on the node; hactl forces nothing. Running again goes \
          on from here",
     ))
@@ -128,19 +149,15 @@ fn command(guard: &DeviceGuard, writer: &str, arguments: &[&str], limit: Duratio
     Command::new(fixed.iter().chain(arguments).copied()).timeout(limit)
 }
 
-/// What came back, unless the device was not what the plan says.
-fn judged(output: Output) -> Result<Output, StepError> {
-    judged_as(output, changed)
-}
-
-fn judged_as(output: Output, changed: fn(String) -> StepError) -> Result<Output, StepError> {
+/// Whether the device or volume was what the plan says when it was looked at; `held` follows the reason.
+fn judged(output: &Output, held: &str, changed: fn(String) -> StepError) -> Result<(), StepError> {
     if output.status != ExitStatus::Code(EXIT_CHANGED) {
-        return Ok(output);
+        return Ok(());
     }
     let said = output.stderr_text();
     match said.lines().find_map(|line| line.strip_prefix(CHANGED)) {
-        Some(reason) => Err(changed(reason.to_owned())),
-        None => Ok(output),
+        Some(reason) => Err(changed(format!("{reason}{held}"))),
+        None => Ok(()),
     }
 }
 

@@ -44,10 +44,10 @@ seen=$(blockdev --getsize64 "$dev") || stop "the size of $dev could not be read"
 [ "$seen" = "$size" ] || stop "$path has $seen bytes now, not $size"
 [ "$(blockdev --getro "$dev")" = 0 ] || stop "$path is read-only"
 holders=$(ls "$sys/holders") || stop "what lies on $dev could not be read"
-[ -z "$holders" ] || stop "$path is in use now by $holders"
+[ -z "$holders" ] || { held; stop "$path is in use now by $holders"; }
 for part in "$sys"/*/partition; do
     if [ -e "$part" ]; then stop "$path has partitions now"; fi
 done
-reason=$(exclusive 2>&1) || stop "$path is in use now: $reason"
+reason=$(exclusive 2>&1) || { held; stop "$path is in use now: $reason"; }
 seen=$(signatures) || stop "what is on $path could not be learned"
 same "$seen" "$holds" || stop "$path holds $(echo ${seen:-nothing}) now, not $(echo ${holds:-nothing})"

@@ -7,6 +7,9 @@ stop() {
     exit 79
 }
 
+# The device is held open: who holds it is asked for, and told with what failed.
+held() { printf 'hactl-held: %s\n' "$dev"; }
+
 # A text without what differs between its sources: case, blanks, `_` for a blank.
 plain() { printf '%s' "$*" | tr 'A-Z_\n' 'a-z  ' | sed 's/  */ /g; s/^ //; s/ $//'; }
 

@@ -34,15 +34,6 @@ must_be_new() {
     [ "$(generation)" = 0000000000000004 ] || stop "$name has data of generation $(generation)"
 }
 
-# Who uses the device, in words.
-users() {
-    awk -v number="$(cat "/sys/block/drbd$minor/dev")" '$3 == number { print "it is mounted at " $5 }' /proc/self/mountinfo
-    find /proc/[0-9]*/fd -lname "$dev" 2>/dev/null | sed 's|^/proc/||; s|/.*||' | sort -u | while read -r pid; do
-        if read -r comm <"/proc/$pid/comm"; then echo "$comm (process $pid) has it open"; fi
-    done
-    ls "/sys/block/drbd$minor/holders" | sed 's/$/ lies on it/'
-}
-
 dev=/dev/drbd$minor
 said=$(drbdadm sh-dev "$name") || { echo "drbdadm does not know $name" >&2; exit 1; }
 [ "$said" = "$dev" ] || stop "$name is $said in DRBD's configuration, not $dev"

@@ -73,25 +73,12 @@ fn holding(mut disk: BlockDevice, kind: &str, uuid: &str) -> BlockDevice {
     disk
 }
 
-fn unknown<T>() -> Fact<T> {
-    Fact::Unknown("not asked".to_owned())
-}
-
 fn facts(nodes: &[(&str, Vec<BlockDevice>, ClaimLedger)]) -> FleetFacts {
     let of = |(name, devices, ledger): &(&str, Vec<BlockDevice>, ClaimLedger)| {
         let facts = NodeFacts {
-            hostname: unknown(),
-            os: unknown(),
-            kernel: unknown(),
-            hardware: unknown(),
-            links: unknown(),
-            clock: unknown(),
-            space: unknown(),
-            package_manager: unknown(),
             block_devices: Fact::Known(devices.clone()),
-            ledger: unknown(),
             claims: Fact::Known(ledger.clone()),
-            observed: BTreeMap::new(),
+            ..NodeFacts::unknown("not asked")
         };
         (node(name), NodeOutcome::Answered(Box::new(facts)))
     };

@@ -46,12 +46,11 @@ version=
 if [ -r /sys/module/drbd/version ]; then read -r version </sys/module/drbd/version; fi
 if [ -n "$version" ]; then
     echo "module $version"
-    for link in /dev/drbd/by-res/*/*; do
-        if [ -e "$link" ]; then
-            name=${link%/*}
-            dev=$(readlink -e -- "$link") || continue
-            echo "name ${dev##*/drbd} ${name##*/}"
-        fi
+    # A link with the resource's name; with several volumes, a folder of that name with a link for each.
+    for link in /dev/drbd/by-res/* /dev/drbd/by-res/*/*; do
+        dev=$(readlink -e -- "$link") || continue
+        name=${link#/dev/drbd/by-res/}
+        if [ -b "$dev" ]; then echo "name ${dev##*/drbd} ${name%%/*}"; fi
     done
     case $version in
         8.*) sed 's/^/proc /' /proc/drbd || exit 1 ;;
@@ -74,7 +73,11 @@ if command -v drbdadm >/dev/null; then
             *) gi=$(within 5 drbdadm get-gi "$volume" 2>/dev/null) ;;
         esac
     elif [ -e "$disk" ]; then
-        gi=$(within 5 drbdmeta "$minor" v08 "$disk" internal get-gi 2>/dev/null)
+        # The metadata of 9 has a generation for each peer: drbdadm knows which one is meant.
+        case $version in
+            9.*) gi=$(within 5 drbdadm get-gi "$volume" 2>/dev/null) ;;
+            *) gi=$(within 5 drbdmeta "$minor" v08 "$disk" internal get-gi 2>/dev/null) ;;
+        esac
     fi
     # What is there to be done, without its arguments: they hold the secret.
     if [ -e "/etc/drbd.d/$volume.res" ]; then

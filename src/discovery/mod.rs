@@ -18,7 +18,7 @@ mod drbd;
 mod file;
 mod frames;
 mod hardware;
-pub mod holders;
+mod holders;
 mod ledger;
 mod links;
 mod module;
@@ -44,6 +44,7 @@ mod properties;
 
 pub use collector::{ask, base_now, discover, observe};
 pub use file::FILE_TEXT_LIMIT_BYTES;
+pub use holders::{HOLDERS, Holder, holders_command, holders_text, parse_holders};
 pub use probe::{Answer, Probe, ProbeError};
 pub use report::{
     CibFile, ClusterFindings, Configured, Findings, NodeReport, Pacemaker, Quorum, REPORT_FORMAT, Report,

@@ -297,21 +297,7 @@ mod tests {
     }
 
     fn facts(observed: impl IntoIterator<Item = (Query, Observation)>) -> NodeFacts {
-        let unasked = || "not asked".to_owned();
-        NodeFacts {
-            hostname: Fact::Unknown(unasked()),
-            os: Fact::Unknown(unasked()),
-            kernel: Fact::Unknown(unasked()),
-            hardware: Fact::Unknown(unasked()),
-            links: Fact::Unknown(unasked()),
-            clock: Fact::Unknown(unasked()),
-            space: Fact::Unknown(unasked()),
-            package_manager: Fact::Unknown(unasked()),
-            block_devices: Fact::Unknown(unasked()),
-            ledger: Fact::Unknown(unasked()),
-            claims: Fact::Unknown(unasked()),
-            observed: observed.into_iter().collect(),
-        }
+        NodeFacts { observed: observed.into_iter().collect(), ..NodeFacts::unknown("not asked") }
     }
 
     #[test]

@@ -112,6 +112,28 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
+    /// Facts of which nothing is known, for this reason.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        fn unknown<T>(why: &str) -> Fact<T> {
+            Fact::Unknown(why.to_owned())
+        }
+        Self {
+            hostname: unknown(why),
+            os: unknown(why),
+            kernel: unknown(why),
+            hardware: unknown(why),
+            links: unknown(why),
+            clock: unknown(why),
+            space: unknown(why),
+            package_manager: unknown(why),
+            block_devices: unknown(why),
+            ledger: unknown(why),
+            claims: unknown(why),
+            observed: BTreeMap::new(),
+        }
+    }
+
     /// The answer to a query; an unasked one is unknown.
     #[must_use]
     pub fn observation(&self, query: &Query) -> Observation {

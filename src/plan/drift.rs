@@ -105,10 +105,6 @@ mod tests {
 
     const PATH: &str = "/etc/corosync/corosync.conf";
 
-    fn unknown<T>() -> Fact<T> {
-        Fact::Unknown("not asked".to_owned())
-    }
-
     /// A node on which the file has this content, and where hactl recorded that it left that one.
     fn facts(now: Option<&str>, left: Option<&str>) -> FleetFacts {
         let path = Utf8PathBuf::from(PATH);
@@ -126,18 +122,9 @@ mod tests {
             text: None,
         });
         let node = NodeFacts {
-            hostname: unknown(),
-            os: unknown(),
-            kernel: unknown(),
-            hardware: unknown(),
-            links: unknown(),
-            clock: unknown(),
-            space: unknown(),
-            package_manager: unknown(),
-            block_devices: unknown(),
             ledger: Fact::Known(ledger),
-            claims: unknown(),
             observed: [(Query::File { path, text: true }, Observation::File(state))].into(),
+            ..NodeFacts::unknown("not asked")
         };
         let name = NodeName::new("alpha").unwrap();
         FleetFacts { nodes: [(name, NodeOutcome::Answered(Box::new(node)))].into() }

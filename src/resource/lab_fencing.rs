@@ -102,7 +102,7 @@ impl Resource for LabFencing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Digest, Fact, FileState, FleetFacts, NodeFacts, NodeOutcome};
+    use crate::facts::{Digest, FileState, FleetFacts, NodeFacts, NodeOutcome};
     use crate::names::ClusterName;
     use crate::secrets::SecretStore;
 
@@ -130,20 +130,9 @@ mod tests {
         };
         let nodes = [("alpha", Observation::File(Some(state))), ("beta", beta)];
         let answered = |observation| {
-            let unknown = || "not asked".to_owned();
             NodeOutcome::Answered(Box::new(NodeFacts {
-                hostname: Fact::Unknown(unknown()),
-                os: Fact::Unknown(unknown()),
-                kernel: Fact::Unknown(unknown()),
-                hardware: Fact::Unknown(unknown()),
-                links: Fact::Unknown(unknown()),
-                clock: Fact::Unknown(unknown()),
-                space: Fact::Unknown(unknown()),
-                package_manager: Fact::Unknown(unknown()),
-                block_devices: Fact::Unknown(unknown()),
-                ledger: Fact::Unknown(unknown()),
-                claims: Fact::Unknown(unknown()),
                 observed: [(mark(), observation)].into(),
+                ..NodeFacts::unknown("not asked")
             }))
         };
         FleetFacts { nodes: nodes.map(|(name, observation)| (node(name), answered(observation))).into() }

@@ -328,7 +328,7 @@ impl Resource for SeededDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Fact, FleetFacts, NodeFacts, NodeOutcome, UnitState};
+    use crate::facts::{FleetFacts, NodeFacts, NodeOutcome, UnitState};
     use crate::plan::FilesystemType;
     use crate::secrets::SecretStore;
 
@@ -359,7 +359,6 @@ mod tests {
     /// What the nodes say: the directory, the unit's state, the resources of the CIB.
     fn judged(alpha: &str, beta: &str, unit: &str, cib: &str) -> Result<Change, Blocked> {
         let wanted = directory();
-        let unknown = || "not asked".to_owned();
         let facts = |seen: &str| {
             let unit = UnitState {
                 load_state: "loaded".to_owned(),
@@ -376,18 +375,8 @@ mod tests {
                 (Query::Cluster(ClusterQuery::Cib), Observation::Text(cib)),
             ];
             NodeOutcome::Answered(Box::new(NodeFacts {
-                hostname: Fact::Unknown(unknown()),
-                os: Fact::Unknown(unknown()),
-                kernel: Fact::Unknown(unknown()),
-                hardware: Fact::Unknown(unknown()),
-                links: Fact::Unknown(unknown()),
-                clock: Fact::Unknown(unknown()),
-                space: Fact::Unknown(unknown()),
-                package_manager: Fact::Unknown(unknown()),
-                block_devices: Fact::Unknown(unknown()),
-                ledger: Fact::Unknown(unknown()),
-                claims: Fact::Unknown(unknown()),
                 observed: observed.into(),
+                ..NodeFacts::unknown("not asked")
             }))
         };
         let facts = FleetFacts { nodes: [(node("alpha"), facts(alpha)), (node("beta"), facts(beta))].into() };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hactl::discovery::holders::{HOLDERS, Holder, parse_holders};
+use hactl::discovery::{HOLDERS, Holder, parse_holders};
 
 use crate::lab::{Program, RUN_LIMIT, Ran, TestLab};
 

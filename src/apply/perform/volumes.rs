@@ -39,10 +39,7 @@ const PRIMARY: &str = r#"drbdadm primary "$name""#;
 
 /// A device that is held open is not demoted: who holds it is said.
 const SECONDARY: &str = r#"
-if ! said=$(drbdadm secondary "$name" 2>&1); then
-    { printf '%s\n' "$said"; users; } >&2
-    exit 1
-fi
+drbdadm secondary "$name" || { held; exit 1; }
 "#;
 
 const RESIZE: &str = r#"drbdadm resize "$name" </dev/null"#;
@@ -69,7 +66,7 @@ const MAKE_FILESYSTEM: &str = r#"
 fstype=$1 uuid=$2 holds=$3 label=$4
 [ "$(role)" = Primary ] || stop "$name is $(role) here, not Primary"
 case $(disks) in UpToDate*) ;; *) stop "the data of $name is $(disks)" ;; esac
-reason=$(exclusive 2>&1) || stop "$dev is in use: $reason"
+reason=$(exclusive 2>&1) || { held; stop "$dev is in use: $reason"; }
 seen=$(signatures) || stop "what is on $dev could not be learned"
 same "$seen" "$holds" || stop "$dev holds $(echo ${seen:-nothing}) now, not $(echo ${holds:-nothing})"
 if [ -n "$holds" ]; then

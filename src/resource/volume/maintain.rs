@@ -8,8 +8,8 @@ use super::form::CONNECT_LIMIT;
 use super::seen::{Inside, Side};
 use crate::drbd::VolumeStatus;
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, DrbdVerb, VolumeGoal};
-use crate::resource::{Change, DiffContext, Steps};
+use crate::plan::{Action, Blocked, Check, DrbdVerb, VolumeGoal};
+use crate::resource::{Change, DiffContext, SETTLE_LIMIT, Steps};
 
 /// What a volume must be able to grow by, in bytes, before it is worth it: less is how metadata is laid out.
 const GROWTH_BYTES: u64 = 1024 * 1024;
@@ -27,7 +27,8 @@ impl DrbdVolume {
         let mut words: Vec<String> = Vec::new();
         let mut diff = String::new();
         for (node, side) in sides {
-            if !side.has_metadata {
+            let taken_over = side.status.is_some() || side.has_data();
+            if !side.has_metadata || !taken_over {
                 self.replace_disk(&mut steps, sides, node)?;
                 words.push(format!("take {node}'s new disk"));
                 diff.push_str(&format!("+metadata on {} ({node})\n", self.members[*node].path));
@@ -59,12 +60,21 @@ impl DrbdVolume {
                           inventory, apply, and put it in again";
             return Err(self.blocked(Some(node), reason, advice));
         };
-        let made = self.create_metadata(steps, node);
-        let up = self.verb(steps, node, DrbdVerb::Up, &made);
-        let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
-        let connected = steps.push(peer, "connected", wait, &[up]);
+        let side = &sides[node];
+        // A start that Pacemaker has begun fails without metadata, and takes down what was brought up meanwhile.
+        let settled = steps.push(peer, "settle", Action::wait(Check::Settled, SETTLE_LIMIT), &[]);
+        let mut last = vec![settled];
+        if !side.has_metadata {
+            last = self.create_metadata(steps, node, &last);
+        }
+        if side.status.is_some() {
+            last = vec![self.verb(steps, node, DrbdVerb::Up, &last)];
+        }
+        // Where the volume is down, it is Pacemaker that brings it up, once it forgets that it could not.
         let action = Action::CleanupResource { resource: self.primitive.clone(), target: node.clone() };
-        steps.push(peer, "cleanup", action, &[connected]);
+        let asked = steps.push(peer, "cleanup", action, &last);
+        let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
+        steps.push(peer, "connected", wait, &[asked]);
         Ok(())
     }
 

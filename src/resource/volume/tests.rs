@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Discard, DrbdVolume, InitialSync};
 use crate::claims::ClaimedDevice;
 use crate::facts::{
-    ClusterQuery, Fact, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
+    ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
 };
 use crate::names::{ClusterName, NodeName};
 use crate::plan::{Blocked, FilesystemType, Risk, Step};
@@ -132,27 +132,13 @@ fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
 fn facts(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFacts {
     let cib = "<cib><configuration><resources><clone id=\"srv-clone\"><primitive id=\"srv-drbd\"/></clone></resources>\
                </configuration></cib>";
-    let unknown = || "not asked".to_owned();
     let facts = sides.iter().map(|(name, seen)| {
         let observed = BTreeMap::from([
             (volume.query(&node(name)).unwrap(), Observation::Text(Some(seen.text()))),
             (Query::Cluster(ClusterQuery::Cib), Observation::Text(managed.then(|| cib.to_owned()))),
             (Query::DrbdModule, Observation::Text(Some("8.4.11".to_owned()))),
         ]);
-        let facts = NodeFacts {
-            hostname: Fact::Unknown(unknown()),
-            os: Fact::Unknown(unknown()),
-            kernel: Fact::Unknown(unknown()),
-            hardware: Fact::Unknown(unknown()),
-            links: Fact::Unknown(unknown()),
-            clock: Fact::Unknown(unknown()),
-            space: Fact::Unknown(unknown()),
-            package_manager: Fact::Unknown(unknown()),
-            block_devices: Fact::Unknown(unknown()),
-            ledger: Fact::Unknown(unknown()),
-            claims: Fact::Unknown(unknown()),
-            observed,
-        };
+        let facts = NodeFacts { observed, ..NodeFacts::unknown("not asked") };
         (node(name), NodeOutcome::Answered(Box::new(facts)))
     });
     FleetFacts { nodes: facts.collect() }
@@ -287,12 +273,20 @@ fn a_new_disk_gets_metadata_and_the_peers_data() {
     assert_eq!(
         plan(&alone, &Seen::default(), true),
         [
+            "alpha: wait until Pacemaker has nothing left to do (at most 300 s)",
             "beta: make the metadata of DRBD on /dev/disk/by-id/beta",
-            "beta: bring up volume srv",
-            "alpha: wait until volume srv is connected (at most 120 s)",
             "alpha: forget the failures of srv-drbd on beta",
+            "alpha: wait until volume srv is connected (at most 120 s)",
         ]
     );
+    // Killed before Pacemaker was told.
+    assert_eq!(plan(&alone, &new(), true)[1..], plan(&alone, &Seen::default(), true)[2..]);
+    // The volume runs there without a disk.
+    let diskless = Seen {
+        proc: Some("cs:Connected ro:Secondary/Primary ds:Diskless/UpToDate C r-----"),
+        ..Seen::default()
+    };
+    assert_eq!(plan(&alone, &diskless, true)[2], "beta: bring up volume srv");
     let small = Seen { disk_bytes: Some(DISK_BYTES / 2), ..Seen::default() };
     let why = refusal(&alone, &small, true);
     assert!(why.reason.contains("has room for") && why.node == Some(node("beta")), "{}", why.reason);
