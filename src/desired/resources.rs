@@ -73,16 +73,15 @@ fn in_sync(declarations: &[Declaration]) -> Vec<VolumeSync> {
         _ => None,
     });
     let volumes = declarations.iter().filter_map(|declaration| match declaration {
-        Declaration::DrbdVolume(volume) => Some(volume),
+        Declaration::Volume(volume) => Some(volume),
         _ => None,
     });
     volumes
         .map(|volume| VolumeSync {
-            id: ResourceId::of_cluster("in-sync", &volume.name, &volume.cluster),
+            id: ResourceId::of_cluster("in-sync", &volume.volume.name, &volume.cluster),
             requires: std::iter::once(volume.id.clone()).chain(cib.clone()).collect(),
             volume_id: volume.id.clone(),
-            volume: volume.name.clone(),
-            minor: volume.minor,
+            volume: volume.volume.clone(),
             node: volume.founder.clone(),
             size_bytes: volume.members.values().map(|device| device.size_bytes).max().unwrap_or(0),
         })
@@ -124,6 +123,10 @@ fn resource(
             it.requires = after(it.requires);
             Box::new(it)
         }
+        Declaration::Program(mut it) => {
+            it.requires = after(it.requires);
+            Box::new(it)
+        }
         Declaration::Module(mut it) => {
             it.requires = after(it.requires);
             Box::new(it)
@@ -144,7 +147,7 @@ fn resource(
             it.requires = after(it.requires);
             Box::new(it)
         }
-        Declaration::DrbdVolume(mut it) => {
+        Declaration::Volume(mut it) => {
             it.requires = after(it.requires);
             it
         }

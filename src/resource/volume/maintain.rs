@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::drbd::{DrbdVolume, usable_bytes};
 use super::form::CONNECT_LIMIT;
+use super::replicated::ReplicatedVolume;
 use super::seen::{Inside, Side};
 use crate::drbd::VolumeStatus;
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, DrbdVerb, VolumeGoal};
+use crate::plan::{Action, Blocked, VolumeGoal, VolumeVerb};
 use crate::resource::{Change, DiffContext, Steps};
 
 /// What a volume must be able to grow by, in bytes, before it is worth it: less is how metadata is laid out.
@@ -16,7 +16,7 @@ const GROWTH_BYTES: u64 = 1024 * 1024;
 /// How much a file system may leave of its device, in bytes: mke2fs(8) and resize2fs(8) drop a last group that is too small.
 const FILESYSTEM_SLACK_BYTES: u64 = 16 * 1024 * 1024;
 
-impl DrbdVolume {
+impl ReplicatedVolume {
     /// What is to be done about a volume that Pacemaker runs.
     pub(super) fn maintain(
         &self,
@@ -34,7 +34,8 @@ impl DrbdVolume {
             } else if side.status.is_some()
                 && (!side.observed.adjust.is_empty() || self.file_pending(node, context))
             {
-                self.verb(&mut steps, node, DrbdVerb::Adjust, &[]);
+                self.refuse_adjusting(node, side)?;
+                self.verb(&mut steps, node, VolumeVerb::Adjust, &[]);
                 words.push(format!("take over what changed on {node}"));
                 side.observed.adjust.iter().for_each(|verb| diff.push_str(&format!("~{node}: {verb}\n")));
             }
@@ -42,7 +43,22 @@ impl DrbdVolume {
         if steps.is_empty() {
             self.grow(&mut steps, sides, &mut words, &mut diff);
         }
-        Ok(steps.change(format!("volume {}: {}", self.name, words.join(", ")), diff))
+        Ok(steps.change(format!("volume {}: {}", self.volume.name, words.join(", ")), diff))
+    }
+
+    /// An engine that reads its options when it starts takes them over where the volume is not in use.
+    fn refuse_adjusting(&self, node: &NodeName, side: &Side) -> Result<(), Blocked> {
+        let primary = side.status.as_ref().is_some_and(VolumeStatus::is_primary);
+        if self.volume.engine.adjusts_in_use() || !primary {
+            return Ok(());
+        }
+        let reason =
+            format!("its options changed, and {} reads them when it starts", self.volume.engine.title());
+        let advice = format!(
+            "move the volume first: `crm_resource --move --resource {0} --lifetime PT1M` on the node; then apply again",
+            self.volume
+        );
+        Err(self.blocked(Some(node), reason, advice))
     }
 
     /// New metadata on the one side that has none; the other one's data then flows to it.
@@ -60,7 +76,7 @@ impl DrbdVolume {
             return Err(self.blocked(Some(node), reason, advice));
         };
         let made = self.create_metadata(steps, node);
-        let up = self.verb(steps, node, DrbdVerb::Up, &made);
+        let up = self.verb(steps, node, VolumeVerb::Up, &made);
         let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
         let connected = steps.push(peer, "connected", wait, &[up]);
         let action = Action::CleanupResource { resource: self.primitive.clone(), target: node.clone() };
@@ -80,13 +96,16 @@ impl DrbdVolume {
         let primary =
             sides.iter().find(|(_, side)| side.status.as_ref().is_some_and(VolumeStatus::is_primary));
         let (true, Some((node, side))) = (whole, primary) else { return };
-        let room =
-            sides.values().map(|side| side.observed.disk_bytes.map_or(0, usable_bytes)).min().unwrap_or(0);
-        let Some(has) = side.observed.device_bytes else { return };
+        let room = sides
+            .values()
+            .map(|side| side.observed.disk_bytes.map_or(0, |bytes| self.volume.engine.usable_bytes(bytes)))
+            .min()
+            .unwrap_or(0);
+        let Some(has) = side.observed.volume_bytes(&self.volume) else { return };
         let mut after = Vec::new();
         let grows = room.saturating_sub(has) >= GROWTH_BYTES;
         if grows {
-            after.push(self.verb(steps, node, DrbdVerb::Resize, &[]));
+            after.push(self.verb(steps, node, VolumeVerb::Resize, &[]));
             words.push("grow it to its disks".to_owned());
             diff.push_str(&format!("-{has} bytes\n+{room} bytes\n"));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Discard, DrbdVolume, InitialSync};
+use super::{Discard, InitialSync, ReplicatedVolume};
 use crate::claims::ClaimedDevice;
 use crate::facts::{
     ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
@@ -97,7 +97,7 @@ impl Seen {
     }
 }
 
-fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
+fn volume(sides: &[(&str, &Seen)]) -> ReplicatedVolume {
     let device = |name: &str, seen: &Seen| ClaimedDevice {
         purpose: "drbd:srv".to_owned(),
         claim: "srv".to_owned(),
@@ -112,13 +112,12 @@ fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
         recorded: true,
     };
     let cluster = ClusterName::new("lab").unwrap();
-    DrbdVolume {
+    ReplicatedVolume {
         id: ResourceId::of_cluster("volume", "srv", &cluster),
         requires: Vec::new(),
         cluster,
         nodes: sides.iter().map(|(name, _)| node(name)).collect(),
-        name: "srv".to_owned(),
-        minor: 0,
+        volume: VolumeId { engine: Engine::Drbd, name: "srv".to_owned(), minor: 0 },
         members: sides.iter().map(|(name, seen)| (node(name), device(name, seen))).collect(),
         founder: node("alpha"),
         primitive: "srv-drbd".to_owned(),
@@ -129,7 +128,7 @@ fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
     }
 }
 
-fn facts(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFacts {
+fn facts(volume: &ReplicatedVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFacts {
     let cib = "<cib><configuration><resources><clone id=\"srv-clone\"><primitive id=\"srv-drbd\"/></clone></resources>\
                </configuration></cib>";
     let facts = sides.iter().map(|(name, seen)| {
@@ -141,10 +140,10 @@ fn facts(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFa
         let facts = NodeFacts { observed, ..NodeFacts::unknown("not asked") };
         (node(name), NodeOutcome::Answered(Box::new(facts)))
     });
-    FleetFacts { nodes: facts.collect() }
+    FleetFacts { nodes: facts.collect(), program: None }
 }
 
-fn judged(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> Result<Change, Blocked> {
+fn judged(volume: &ReplicatedVolume, sides: &[(&str, &Seen)], managed: bool) -> Result<Change, Blocked> {
     let facts = facts(volume, sides, managed);
     let (secrets, pending) = (SecretStore::default(), BTreeSet::new());
     volume.diff(&DiffContext { facts: &facts, secrets: &secrets, pending: &pending })
@@ -190,7 +189,7 @@ fn two_blank_disks_become_a_volume() {
 fn the_first_synchronisation_is_skipped_where_that_is_wanted() {
     let blank = Seen::default();
     let sides = [("alpha", &blank), ("beta", &blank)];
-    let volume = DrbdVolume { initial_sync: InitialSync::Skip, ..volume(&sides) };
+    let volume = ReplicatedVolume { initial_sync: InitialSync::Skip, ..volume(&sides) };
     let change = judged(&volume, &sides, false).unwrap();
     let words: Vec<String> = steps(&change).iter().skip(5).map(|step| step.action.to_string()).collect();
     assert_eq!(words[..2], ["skip the first synchronisation of volume srv", "promote volume srv"]);
@@ -315,7 +314,7 @@ fn a_split_brain_is_told_and_resolved_on_order_only() {
     let sides = [("alpha", &alpha), ("beta", &beta)];
     let ordered = |node_name: &str, generation: &str| {
         let discard = Some(Discard { node: node(node_name), generation: generation.to_owned() });
-        judged(&DrbdVolume { discard, ..volume(&sides) }, &sides, true)
+        judged(&ReplicatedVolume { discard, ..volume(&sides) }, &sides, true)
     };
     let change = ordered("beta", "bbbb000000000002").unwrap();
     let words: Vec<String> =
