@@ -22,6 +22,7 @@ fn main() -> std::process::ExitCode {
     lab::run_vm_tests(&[
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
         ("sbd_on_a_shared_disk", sbd::sbd_on_a_shared_disk),
+        ("sbd_without_a_disk", sbd::sbd_without_a_disk),
         ("a_controller_pair", controller_pair::a_controller_pair),
         ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
         ("a_file_service_killed_while_it_is_made", nfs_pair::a_file_service_killed_while_it_is_made),

@@ -1,4 +1,5 @@
-//! SBD on a disk that two machines share, with their watchdogs: carried out by `hactl apply`, and every way to die.
+//! SBD with the machines' watchdogs, on a disk that two share and without a disk on three: carried out by `hactl apply`,
+//! and every way to die.
 
 use std::time::{Duration, Instant};
 
@@ -28,14 +29,47 @@ pub(crate) fn sbd_on_a_shared_disk() {
     lab.say(&format!("after all that there is nothing to change: {}", plan.out.trim()));
 }
 
-/// The lab's own inventory, with SBD instead of the lab's fence device.
+pub(crate) fn sbd_without_a_disk() {
+    let mut lab =
+        TestLab::up("sbd-diskless", &["--backend", "vm", "--nodes", "3", "--baked", "--disks", "none"]);
+    instead_of_fencing(&mut lab, &format!("        sbd: {{ devices: [], watchdog_timeout_s: {WATCHDOG_S} }}\n"));
+    lab.hactl("apply", &["--yes"]).expect(0).warns("Verified");
+    lab.hactl("plan", &["--detailed-exitcode"]).expect(0);
+    let nodes = ["alpha", "beta", "gamma"];
+    for node in nodes {
+        lab.on(node, "systemctl is-active sbd && ! sh -c 'exec 3>/dev/watchdog' 2>/dev/null");
+    }
+    lab.say("SBD without a disk carried out; second plan empty");
+    let before = nodes.map(|node| boot_id(&lab, node));
+    lab.fault(&["cut-link", "gamma"]);
+    died(&lab, "gamma", &before[2]);
+    let cleared = "crm_mon --one-shot | grep -Eq 'OFFLINE: \\[ gamma \\]'";
+    lab.wait_on("alpha", "the majority takes it for dead", DEATH_LIMIT, cleared);
+    lab.fault(&["heal"]);
+    let online = "crm_mon --one-shot | grep -Eq 'Online: \\[ alpha beta gamma \\]'";
+    for node in ["alpha", "gamma"] {
+        lab.wait_on(node, "all nodes are online", BACK_LIMIT, online);
+    }
+    assert_eq!(["alpha", "beta"].map(|node| boot_id(&lab, node)), before[..2], "the majority lives");
+    lab.hactl("verify", &["--patience", "5m"]).expect(0);
+    lab.say("a node without a majority was reset by its watchdog, and came back");
+}
+
+/// The lab's own inventory, with SBD on the shared disk instead of the lab's fence device.
 fn describe(lab: &mut TestLab) {
-    let (nodes, _) = lab.nodes.split_once("        fencing:\n").expect("the lab sets up fencing");
     let claims = ["alpha", "beta"].map(|node| format!("{node}: {{ sbd: {DISK} }}")).join(", ");
-    lab.nodes = format!(
-        "{nodes}        fencing: {{ agent: fence_sbd }}\n        sbd: {{ watchdog_timeout_s: {WATCHDOG_S} }}\n    \
-         claims: {{ {claims} }}\n"
+    instead_of_fencing(
+        lab,
+        &format!(
+            "        fencing: {{ agent: fence_sbd }}\n        sbd: {{ watchdog_timeout_s: {WATCHDOG_S} }}\n    \
+             claims: {{ {claims} }}\n"
+        ),
     );
+}
+
+fn instead_of_fencing(lab: &mut TestLab, lines: &str) {
+    let (nodes, _) = lab.nodes.split_once("        fencing:\n").expect("the lab sets up fencing");
+    lab.nodes = format!("{nodes}{lines}");
     lab.write();
 }
 
