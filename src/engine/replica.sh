@@ -22,11 +22,14 @@ bring_up() {
     systemctl start "$unit" || return 1
     "$replica" up "$name"
 }
-# The file is read when the process starts, and only a Secondary can do without it for a moment.
+# The file is read when the process starts. A Secondary can do without it for a moment; what runs on a Primary has the cluster
+# stop and start both sides: a run that is killed meanwhile leaves them stopped by their `target-role`, which is not in the
+# inventory, so that the next run starts them.
 adjust() {
-    seen=$(role) || return 1
-    [ "$seen" != Primary ] || stop "$name is Primary here: its changed options are read when it starts"
-    systemctl restart "$unit" && "$replica" up "$name"
+    case $(role) in
+        Primary) crm_resource --restart --resource "$name-clone" --timeout=150s ;;
+        *) systemctl restart "$unit" && "$replica" up "$name" ;;
+    esac
 }
 promote() { "$replica" primary "$name"; }
 promote_new() { "$replica" primary --force "$name"; }

@@ -8,7 +8,7 @@ use super::replicated::ReplicatedVolume;
 use super::seen::{Inside, Side};
 use crate::drbd::VolumeStatus;
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, VolumeGoal, VolumeVerb};
+use crate::plan::{Action, Blocked, Risk, VolumeGoal, VolumeVerb};
 use crate::resource::{Change, DiffContext, Steps};
 
 /// What a volume must be able to grow by, in bytes, before it is worth it: less is how metadata is laid out.
@@ -26,6 +26,7 @@ impl ReplicatedVolume {
         let mut steps = Steps::of(&self.id);
         let mut words: Vec<String> = Vec::new();
         let mut diff = String::new();
+        let mut changed: Vec<&NodeName> = Vec::new();
         for (node, side) in sides {
             if !side.has_metadata {
                 self.replace_disk(&mut steps, sides, node)?;
@@ -34,11 +35,17 @@ impl ReplicatedVolume {
             } else if side.status.is_some()
                 && (!side.observed.adjust.is_empty() || self.file_pending(node, context))
             {
-                self.refuse_adjusting(node, side)?;
-                self.verb(&mut steps, node, VolumeVerb::Adjust, &[]);
+                changed.push(*node);
                 words.push(format!("take over what changed on {node}"));
                 side.observed.adjust.iter().for_each(|verb| diff.push_str(&format!("~{node}: {verb}\n")));
             }
+        }
+        if self.volume.engine.adjusts_in_use() {
+            for node in changed {
+                self.verb(&mut steps, node, VolumeVerb::Adjust, &[]);
+            }
+        } else {
+            self.restart(&mut steps, sides, &changed);
         }
         if steps.is_empty() {
             self.grow(&mut steps, sides, &mut words, &mut diff);
@@ -46,19 +53,19 @@ impl ReplicatedVolume {
         Ok(steps.change(format!("volume {}: {}", self.volume.name, words.join(", ")), diff))
     }
 
-    /// An engine that reads its options when it starts takes them over where the volume is not in use.
-    fn refuse_adjusting(&self, node: &NodeName, side: &Side) -> Result<(), Blocked> {
-        let primary = side.status.as_ref().is_some_and(VolumeStatus::is_primary);
-        if self.volume.engine.adjusts_in_use() || !primary {
-            return Ok(());
+    /// An engine that reads its options when it starts is started anew: a Secondary alone, a Primary by the cluster, with both
+    /// sides and what runs on the volume.
+    fn restart(&self, steps: &mut Steps<'_>, sides: &BTreeMap<&NodeName, Side>, nodes: &[&NodeName]) {
+        let is_primary =
+            |node: &&&NodeName| sides[**node].status.as_ref().is_some_and(VolumeStatus::is_primary);
+        if let Some(primary) = nodes.iter().find(is_primary) {
+            self.verb(steps, primary, VolumeVerb::Adjust, &[]);
+            steps.risk(Risk::Disruptive(vec![format!("volume {} with what runs on it", self.volume)]));
+            return;
         }
-        let reason =
-            format!("its options changed, and {} reads them when it starts", self.volume.engine.title());
-        let advice = format!(
-            "move the volume first: `crm_resource --move --resource {0} --lifetime PT1M` on the node; then apply again",
-            self.volume
-        );
-        Err(self.blocked(Some(node), reason, advice))
+        for node in nodes {
+            self.verb(steps, node, VolumeVerb::Adjust, &[]);
+        }
     }
 
     /// New metadata on the one side that has none; the other one's data then flows to it.
