@@ -308,6 +308,7 @@ mod tests {
     use super::*;
 
     const PROC: &str = include_str!("../../tests/fixtures/drbd/proc-8.4.txt");
+    const REPLICA: &str = include_str!("../../tests/fixtures/drbd/status-replica.json");
     const JSON: &str = include_str!("../../tests/fixtures/drbd/status-9.json");
 
     #[test]
@@ -331,6 +332,17 @@ mod tests {
         assert_eq!(volumes[&0].problem(), None);
         assert_eq!(volumes[&1].to_string(), "SyncSource UpToDate/Inconsistent, 51.2 % done");
         assert!(parse_status_json("{").is_empty());
+    }
+
+    #[test]
+    fn a_volume_of_the_engine_is_told_by_its_peer_with_a_disk() {
+        let (name, status) = parse_replica_status(REPLICA).unwrap();
+        assert_eq!(
+            (name.as_str(), status.role.as_str(), status.bytes),
+            ("srv", "Primary", Some(268_390_400))
+        );
+        assert_eq!(status.to_string(), "SyncSource UpToDate/Inconsistent, 51.2 % done");
+        assert!(parse_replica_status("{}").is_none() && parse_replica_status("").is_none());
     }
 
     #[test]

@@ -184,3 +184,67 @@ impl fmt::Display for VolumeId {
         f.write_str(&self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use replicad::settings::Settings;
+
+    use super::*;
+
+    /// A volume's file with one more option.
+    fn settings(section: &str, name: &str, value: &str) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("srv.yml");
+        let protection = if name == "shared-secret" { "" } else { "unprotected: true" };
+        let net =
+            if section == "net" { format!("{protection}\n  {name}: {value}") } else { protection.to_owned() };
+        let other = if section == "net" { String::new() } else { format!("{section}:\n  {name}: {value}\n") };
+        let nodes = "alpha: { id: 0, address: \"10.0.0.1:7788\", disk: /dev/vdb }";
+        std::fs::write(&path, format!("version: 1\nnodes:\n  {nodes}\nnet:\n  {net}\n{other}")).unwrap();
+        Settings::read(&path, "srv", Some("alpha")).map_err(|error| error.to_string())
+    }
+
+    /// A value that an option can have.
+    fn sample(name: &str) -> &'static str {
+        match name {
+            "on-io-error" => "detach",
+            "on-no-quorum" => "suspend-io",
+            "quorum" => "majority",
+            "csums-alg" => "sha1",
+            "shared-secret" => "0123456789abcdef",
+            name if name.starts_with("after-sb") => "disconnect",
+            _ => "7",
+        }
+    }
+
+    #[test]
+    fn the_engine_takes_every_option_that_it_is_said_to_have() {
+        let sections: [(&str, &[&str]); 3] =
+            [("net", &REPLICA_NET), ("disk", &REPLICA_DISK), ("options", &REPLICA_OPTIONS)];
+        for (section, names) in sections {
+            // `fencing` stands in `disk` in the inventory and in `net` in the engine's file, as with DRBD 9.
+            for name in names.iter().filter(|name| **name != "fencing") {
+                let read = settings(section, name, sample(name));
+                assert!(read.is_ok(), "{section} {name}: {read:?}");
+            }
+        }
+        assert!(settings("net", "verify-alg", "sha1").is_err(), "what it has not, it refuses");
+    }
+
+    #[test]
+    fn an_option_that_only_drbd_has_is_named() {
+        assert_eq!(Engine::Drbd.missing_option(SectionName::Net, "verify-alg"), None);
+        assert_eq!(Engine::Replica.missing_option(SectionName::Startup, "wfc-timeout"), None);
+        let said = Engine::Replica.missing_option(SectionName::Net, "verify-alg").unwrap();
+        assert!(said.contains("`verify-alg`") && said.contains("ping-int"), "{said}");
+    }
+
+    #[test]
+    fn a_disk_leaves_room_for_metadata() {
+        for engine in [Engine::Drbd, Engine::Replica] {
+            let usable = engine.usable_bytes(256 << 20);
+            assert!(usable < 256 << 20 && usable > 255 << 20, "{engine:?} {usable}");
+            assert_eq!(engine.usable_bytes(4096), 0);
+        }
+    }
+}

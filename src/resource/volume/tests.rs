@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Discard, InitialSync, ReplicatedVolume};
 use crate::claims::ClaimedDevice;
+use crate::engine::{Engine, VolumeId};
 use crate::facts::{
     ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
 };
 use crate::names::{ClusterName, NodeName};
-use crate::plan::{Blocked, FilesystemType, Risk, Step};
+use crate::plan::{Blocked, FilesystemType, Risk, Step, UNFINISHED_LABEL};
 use crate::resource::{Change, DiffContext, Resource, ResourceId};
 use crate::secrets::SecretStore;
 
@@ -79,6 +80,38 @@ impl Seen {
         text
     }
 
+    /// The same, as hactl's own engine and its probe tell it.
+    fn replica_text(&self) -> String {
+        let mut text = String::new();
+        if let Some(proc) = self.proc {
+            let word = |key: &str| proc.split(' ').find_map(|word| word.strip_prefix(key)).unwrap();
+            let [(role, peer_role), (disk, peer_disk)] =
+                ["ro:", "ds:"].map(|key| word(key).split_once('/').unwrap());
+            text = format!(
+                r#"replica {{"name":"srv","role":"{role}","devices":[{{"volume":0,"disk-state":"{disk}","size":{}}}],"#,
+                SECTORS / 2
+            );
+            text.push_str(&format!(
+                r#""connections":[{{"connection-state":"{}","peer-role":"{peer_role}","peer_devices":[{{"volume":0,"#,
+                word("cs:")
+            ));
+            text.push_str(&format!(
+                r#""replication-state":"Established","peer-disk-state":"{peer_disk}"}}]}}]}}"#
+            ));
+            text.push('\n');
+        }
+        let others = self.text();
+        text.extend(
+            others
+                .lines()
+                .filter(|line| {
+                    !line.starts_with("module") && !line.starts_with("proc") && !line.starts_with("device")
+                })
+                .flat_map(|line| [line, "\n"]),
+        );
+        text
+    }
+
     /// The beginning of the disk: an ext4 superblock with our UUID, or zeros.
     fn head(&self) -> String {
         let mut bytes = vec![0_u8; 4096];
@@ -133,7 +166,13 @@ fn facts(volume: &ReplicatedVolume, sides: &[(&str, &Seen)], managed: bool) -> F
                </configuration></cib>";
     let facts = sides.iter().map(|(name, seen)| {
         let observed = BTreeMap::from([
-            (volume.query(&node(name)).unwrap(), Observation::Text(Some(seen.text()))),
+            (
+                volume.query(&node(name)).unwrap(),
+                Observation::Text(Some(match volume.volume.engine {
+                    Engine::Drbd => seen.text(),
+                    Engine::Replica => seen.replica_text(),
+                })),
+            ),
             (Query::Cluster(ClusterQuery::Cib), Observation::Text(managed.then(|| cib.to_owned()))),
             (Query::DrbdModule, Observation::Text(Some("8.4.11".to_owned()))),
         ]);
@@ -166,6 +205,58 @@ fn plan(alpha: &Seen, beta: &Seen, managed: bool) -> Vec<String> {
 fn refusal(alpha: &Seen, beta: &Seen, managed: bool) -> Blocked {
     let sides = [("alpha", alpha), ("beta", beta)];
     judged(&volume(&sides), &sides, managed).expect_err("it must be refused")
+}
+
+/// The steps for the same volume by hactl's own engine, or why there are none.
+fn plan_of_replica(alpha: &Seen, beta: &Seen, managed: bool) -> Result<Vec<String>, String> {
+    let sides = [("alpha", alpha), ("beta", beta)];
+    let mut volume = volume(&sides);
+    volume.volume.engine = Engine::Replica;
+    let change = judged(&volume, &sides, managed).map_err(|why| why.reason)?;
+    Ok(steps(&change).iter().map(|step| format!("{}: {}", step.node, step.action)).collect())
+}
+
+#[test]
+fn whoever_replicates_the_plan_is_the_same() {
+    let blank = Seen::default();
+    let connected = "cs:Connected ro:Secondary/Secondary ds:Inconsistent/Inconsistent C r-----";
+    let waiting = "cs:Connecting ro:Secondary/Unknown ds:Inconsistent/DUnknown C r-----";
+    let forming = Seen { label: Some(UNFINISHED_LABEL), ..whole("Primary") };
+    let situations: [(&Seen, &Seen, bool); 8] = [
+        (&blank, &blank, false),
+        (&new(), &blank, false),
+        (&up(NEW, waiting), &new(), false),
+        (&up(NEW, connected), &up(NEW, connected), false),
+        (&forming, &whole("Secondary"), false),
+        (&whole("Primary"), &whole("Secondary"), false),
+        (&whole("Primary"), &whole("Secondary"), true),
+        (&whole("Primary"), &blank, true),
+    ];
+    for (alpha, beta, managed) in situations {
+        let wanted: Vec<String> = plan(alpha, beta, managed)
+            .into_iter()
+            .map(|step| {
+                step.replace("of DRBD", "of the replication engine")
+                    .replace("/dev/drbd0", "/dev/hactl/by-res/srv")
+            })
+            .collect();
+        assert_eq!(plan_of_replica(alpha, beta, managed), Ok(wanted));
+    }
+}
+
+#[test]
+fn an_engine_that_reads_options_at_its_start_is_started_anew() {
+    let changed = |role| Seen { adjust: "restart (the file is newer)", ..whole(role) };
+    let (primary, secondary) = (changed("Primary"), changed("Secondary"));
+    let planned = plan_of_replica(&whole("Primary"), &secondary, true).unwrap();
+    assert_eq!(planned, ["beta: adjust volume srv"], "only what is not in use");
+    let sides = [("alpha", &primary), ("beta", &secondary)];
+    let mut volume = volume(&sides);
+    volume.volume.engine = Engine::Replica;
+    let change = judged(&volume, &sides, true).unwrap();
+    let [step] = steps(&change) else { panic!("the cluster starts both sides anew: {change:?}") };
+    assert_eq!(step.node, node("alpha"));
+    assert_eq!(step.risk, Risk::Disruptive(vec!["volume srv with what runs on it".to_owned()]));
 }
 
 #[test]
