@@ -41,11 +41,9 @@ fn killed_under_a_mount(lab: &TestLab) {
 
 /// The tester starts, promotes, demotes and stops it by itself: the cluster must leave it alone meanwhile.
 fn tester(lab: &TestLab) {
-    lab.on(
-        "alpha",
-        "crm_attribute --name maintenance-mode --update true && crm_resource --wait --timeout=60",
-    );
     let (holder, _) = sides(lab, "srv");
+    let alone = "crm_attribute --name maintenance-mode --update true && crm_resource --wait --timeout=60";
+    lab.on("alpha", alone);
     lab.on(holder, "umount /srv && hactl-replica secondary srv && hactl-replica down srv && systemctl stop hactl-replica@srv");
     lab.on(holder, "apt-get -qq -y install libxml2-utils >/dev/null 2>&1");
     let agent = "/usr/lib/ocf/resource.d/hactl/replica";

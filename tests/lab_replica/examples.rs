@@ -63,6 +63,10 @@ fn without_a_server(lab: &mut TestLab) {
 pub(crate) fn controller_pair() {
     let mut lab = TestLab::up("replica-ctl", &["--nodes", "2"]);
     example(&mut lab, "controller-pair");
+    // A public network has a gateway, without which there is nothing to say a source address of; that of a lab has none.
+    let address = lab.virtual_ip().to_string();
+    let (network, _) = address.rsplit_once('.').expect("an IPv4 address");
+    MEMBERS.iter().for_each(|node| drop(lab.on(node, &format!("ip route replace default via {network}.1"))));
     applied(&lab);
     as_described(&lab);
     lab.say("applied and verified; the second plan is empty");

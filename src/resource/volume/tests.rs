@@ -429,7 +429,7 @@ fn what_is_in_the_way_is_named() {
     let blank = Seen::default();
     let foreign = Seen { other: Some("xfs"), ..Seen::default() };
     let why = refusal(&blank, &foreign, false);
-    assert_eq!(why.reason, "/dev/disk/by-id/beta holds xfs/none, and no metadata of DRBD");
+    assert_eq!(why.reason, "/dev/disk/by-id/beta holds xfs/none, and no metadata of a replicated volume");
     let held = Seen { users: "multipathd, process 411", ..whole("Primary") };
     let peer = Seen { label: Some(""), ..whole("Secondary") };
     let why = refusal(&held, &peer, false);
