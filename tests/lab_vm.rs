@@ -25,7 +25,6 @@ fn main() -> std::process::ExitCode {
         ("sbd_without_a_disk", sbd::sbd_without_a_disk),
         ("a_controller_pair", controller_pair::a_controller_pair),
         ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
-        ("a_file_service_killed_while_it_is_made", nfs_pair::a_file_service_killed_while_it_is_made),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])
 }

@@ -28,6 +28,7 @@ mod volume;
 
 pub use change::{Change, Steps};
 pub use cib::CibConfig;
+pub(crate) use cib::SETTLE_LIMIT;
 pub use context::DiffContext;
 pub use corosync::CorosyncConfig;
 pub use device_claim::DeviceClaim;

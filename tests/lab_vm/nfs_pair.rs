@@ -25,6 +25,7 @@ const OPTIONS: [&str; 6] = ["--backend", "vm", "--nodes", "2", "--baked", "--dis
 pub(crate) fn a_file_service_on_two_nodes() {
     let mut lab = TestLab::up("nfs-pair", &[&OPTIONS[..], &["data1=128MiB"]].concat());
     describe(&mut lab, "");
+    kill_runs(&lab);
     bring_up(&lab);
     moved(&lab);
     power_cut(&lab);
@@ -33,22 +34,6 @@ pub(crate) fn a_file_service_on_two_nodes() {
     grown(&lab);
     new_disk(&lab);
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
-}
-
-pub(crate) fn a_file_service_killed_while_it_is_made() {
-    let mut lab = TestLab::up("nfs-kills", &[&OPTIONS[..], &["data1=64MiB"]].concat());
-    describe(&mut lab, "");
-    for step in KILLED_AT {
-        let mut program = Program::start(&mut lab.command("apply", &["--yes", "--lock-timeout", "5m"]));
-        let reached = program.line_that(RUN_LIMIT, |line| line.contains(step) && !line.contains(": ok: "));
-        assert!(reached.is_some(), "the run after the last kill comes to `{step}`");
-        program.kill();
-        lab.say(&format!("killed at: {step}"));
-    }
-    told(&lab.hactl("apply", &["--yes", "--lock-timeout", "5m"]).expect(0), "Verified");
-    lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
-    lab.on("alpha", IN_SYNC);
-    lab.on(&holder(&lab), "test \"$(blkid --probe --match-tag LABEL --output value /dev/drbd0)\" = ''");
 }
 
 /// The example of the repository, for this lab, with more attributes of the volume.
@@ -66,10 +51,22 @@ fn describe(lab: &mut TestLab, more: &str) {
     lab.write();
 }
 
+/// Runs are killed while they form the volume, each where the last one came to, and the next one goes on from there.
+fn kill_runs(lab: &TestLab) {
+    for step in KILLED_AT {
+        let mut program = Program::start(&mut lab.command("apply", &["--yes", "--lock-timeout", "5m"]));
+        let reached = program.line_that(RUN_LIMIT, |line| line.contains(step) && !line.contains(": ok: "));
+        assert!(reached.is_some(), "the run after the last kill comes to `{step}`");
+        program.kill();
+        lab.say(&format!("killed at: {step}"));
+    }
+}
+
 fn bring_up(lab: &TestLab) {
-    let ran = lab.hactl("apply", &["--yes"]).expect(0);
+    let ran = lab.hactl("apply", &["--yes", "--lock-timeout", "5m"]).expect(0);
     told(&ran, "Verified");
     told(&ran, "wait until volume srv is up to date on both sides");
+    lab.on(&holder(lab), "test \"$(blkid --probe --match-tag LABEL --output value /dev/drbd0)\" = ''");
     for node in ["alpha", "beta"] {
         lab.on(node, IN_SYNC);
         assert_eq!(lab.on(node, "stat -c %a /etc/drbd.d/srv.res").trim(), "600");
@@ -82,7 +79,10 @@ fn bring_up(lab: &TestLab) {
         lab.on("alpha", "sed -n 's/.*shared-secret \"\\(.*\\)\";/\\1/p' /etc/drbd.d/hactl-common.conf");
     let log = std::fs::read_to_string(lab.path("remote.log")).expect("the log of the run");
     assert!(secret.trim().len() >= 32 && !log.contains(secret.trim()), "the secret is in no log");
-    lab.say(&format!("S1 applied and verified in {:.0} s; second plan empty", ran.took.as_secs_f64()));
+    lab.say(&format!(
+        "applied and verified, the last run took {:.0} s; second plan empty",
+        ran.took.as_secs_f64()
+    ));
 }
 
 /// What a run did is on either of its outputs.
@@ -172,8 +172,8 @@ fn split_brain(lab: &mut TestLab) {
     lab.on(&keeps, "drbdadm connect srv");
     lab.on(loses, "drbdadm connect srv");
     lab.wait_on(loses, "they refuse each other", CLUSTER_LIMIT, "grep -q cs:StandAlone /proc/drbd");
-    let told = lab.hactl("plan", &[]);
-    let said = format!("{}{}", told.out, told.err);
+    let plan = lab.hactl("plan", &[]);
+    let said = format!("{}{}", plan.out, plan.err);
     assert!(said.contains("split brain"), "{said}");
     let line = said
         .lines()
@@ -186,12 +186,13 @@ fn split_brain(lab: &mut TestLab) {
         lab,
         &format!("            net: {{ verify-alg: sha1, max-buffers: 4000 }}\n            {line}\n"),
     );
-    lab.hactl("apply", &["--yes"]);
-    lab.wait_on(&keeps, "both sides are one again", CLUSTER_LIMIT, IN_SYNC);
-    lab.on(
-        &keeps,
-        "crm_attribute --name maintenance-mode --delete && test -e /srv/kept && test ! -e /srv/lost",
-    );
+    for node in [keeps.as_str(), loses] {
+        lab.on(node, "drbdsetup disk-options 0 --fencing resource-and-stonith");
+    }
+    lab.on(&keeps, "crm_attribute --name maintenance-mode --delete");
+    told(&lab.hactl("apply", &["--yes"]).expect(0), "Verified");
+    lab.on(&keeps, IN_SYNC);
+    lab.on(&keeps, "test -e /srv/kept && test ! -e /srv/lost");
     describe(lab, "            net: { verify-alg: sha1, max-buffers: 4000 }\n");
     lab.hactl("apply", &["--yes"]).expect(0);
     lab.say("split brain resolved as ordered");

@@ -32,7 +32,10 @@ pub(crate) fn sbd_on_a_shared_disk() {
 pub(crate) fn sbd_without_a_disk() {
     let mut lab =
         TestLab::up("sbd-diskless", &["--backend", "vm", "--nodes", "3", "--baked", "--disks", "none"]);
-    instead_of_fencing(&mut lab, &format!("        sbd: {{ devices: [], watchdog_timeout_s: {WATCHDOG_S} }}\n"));
+    instead_of_fencing(
+        &mut lab,
+        &format!("        sbd: {{ devices: [], watchdog_timeout_s: {WATCHDOG_S} }}\n"),
+    );
     lab.hactl("apply", &["--yes"]).expect(0).warns("Verified");
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0);
     let nodes = ["alpha", "beta", "gamma"];

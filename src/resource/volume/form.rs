@@ -161,7 +161,7 @@ impl ReplicatedVolume {
         for (node, side) in sides {
             let mut after = Vec::new();
             if !side.has_metadata {
-                after = self.create_metadata(steps, node);
+                after = self.create_metadata(steps, node, &[]);
                 words.push(format!("make metadata on {node}"));
             }
             let standing =
@@ -174,10 +174,15 @@ impl ReplicatedVolume {
     }
 
     /// The step that makes metadata on a blank disk.
-    pub(super) fn create_metadata(&self, steps: &mut Steps<'_>, node: &NodeName) -> Vec<StepId> {
+    pub(super) fn create_metadata(
+        &self,
+        steps: &mut Steps<'_>,
+        node: &NodeName,
+        after: &[StepId],
+    ) -> Vec<StepId> {
         let device = &self.members[node];
         let action = Action::CreateVolumeMetadata { target: self.target(node) };
-        let id = steps.push(node, "create-metadata", action, &[]);
+        let id = steps.push(node, "create-metadata", action, after);
         steps.guard(guard(device, &[]));
         vec![id]
     }

@@ -8,8 +8,8 @@ use super::replicated::ReplicatedVolume;
 use super::seen::{Inside, Side};
 use crate::drbd::VolumeStatus;
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, Risk, VolumeGoal, VolumeVerb};
-use crate::resource::{Change, DiffContext, Steps};
+use crate::plan::{Action, Blocked, Check, Risk, VolumeGoal, VolumeVerb};
+use crate::resource::{Change, DiffContext, SETTLE_LIMIT, Steps};
 
 /// What a volume must be able to grow by, in bytes, before it is worth it: less is how metadata is laid out.
 const GROWTH_BYTES: u64 = 1024 * 1024;
@@ -28,7 +28,8 @@ impl ReplicatedVolume {
         let mut diff = String::new();
         let mut changed: Vec<&NodeName> = Vec::new();
         for (node, side) in sides {
-            if !side.has_metadata {
+            let taken_over = side.status.is_some() || side.has_data();
+            if !side.has_metadata || !taken_over {
                 self.replace_disk(&mut steps, sides, node)?;
                 words.push(format!("take {node}'s new disk"));
                 diff.push_str(&format!("+metadata on {} ({node})\n", self.members[*node].path));
@@ -82,12 +83,21 @@ impl ReplicatedVolume {
                           inventory, apply, and put it in again";
             return Err(self.blocked(Some(node), reason, advice));
         };
-        let made = self.create_metadata(steps, node);
-        let up = self.verb(steps, node, VolumeVerb::Up, &made);
-        let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
-        let connected = steps.push(peer, "connected", wait, &[up]);
+        let side = &sides[node];
+        // A start that Pacemaker has begun fails without metadata, and takes down what was brought up meanwhile.
+        let settled = steps.push(peer, "settle", Action::wait(Check::Settled, SETTLE_LIMIT), &[]);
+        let mut last = vec![settled];
+        if !side.has_metadata {
+            last = self.create_metadata(steps, node, &last);
+        }
+        if side.status.is_some() {
+            last = vec![self.verb(steps, node, VolumeVerb::Up, &last)];
+        }
+        // Where the volume is down, it is Pacemaker that brings it up, once it forgets that it could not.
         let action = Action::CleanupResource { resource: self.primitive.clone(), target: node.clone() };
-        steps.push(peer, "cleanup", action, &[connected]);
+        let asked = steps.push(peer, "cleanup", action, &last);
+        let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
+        steps.push(peer, "connected", wait, &[asked]);
         Ok(())
     }
 

@@ -363,12 +363,20 @@ fn a_new_disk_gets_metadata_and_the_peers_data() {
     assert_eq!(
         plan(&alone, &Seen::default(), true),
         [
+            "alpha: wait until Pacemaker has nothing left to do (at most 300 s)",
             "beta: make the metadata of DRBD on /dev/disk/by-id/beta",
-            "beta: bring up volume srv",
-            "alpha: wait until volume srv is connected (at most 120 s)",
             "alpha: forget the failures of srv-drbd on beta",
+            "alpha: wait until volume srv is connected (at most 120 s)",
         ]
     );
+    // Killed before Pacemaker was told.
+    assert_eq!(plan(&alone, &new(), true)[1..], plan(&alone, &Seen::default(), true)[2..]);
+    // The volume runs there without a disk.
+    let diskless = Seen {
+        proc: Some("cs:Connected ro:Secondary/Primary ds:Diskless/UpToDate C r-----"),
+        ..Seen::default()
+    };
+    assert_eq!(plan(&alone, &diskless, true)[2], "beta: bring up volume srv");
     let small = Seen { disk_bytes: Some(DISK_BYTES / 2), ..Seen::default() };
     let why = refusal(&alone, &small, true);
     assert!(why.reason.contains("has room for") && why.node == Some(node("beta")), "{}", why.reason);
