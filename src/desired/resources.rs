@@ -102,51 +102,24 @@ fn resource(
     formed: Option<&ResourceId>,
 ) -> Box<dyn Resource> {
     let after = |requires: Vec<ResourceId>| if requires.is_empty() { first.to_vec() } else { requires };
+    macro_rules! behind_the_checks {
+        ($it:ident) => {{
+            $it.requires = after($it.requires);
+            Box::new($it)
+        }};
+    }
     match declaration {
-        Declaration::Packages(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::File(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Unit(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Hosts(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Secret(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Program(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Module(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Sysctl(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Claim(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Filesystem(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::SbdHeader(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
+        Declaration::Packages(mut it) => behind_the_checks!(it),
+        Declaration::File(mut it) => behind_the_checks!(it),
+        Declaration::Unit(mut it) => behind_the_checks!(it),
+        Declaration::Hosts(mut it) => behind_the_checks!(it),
+        Declaration::Secret(mut it) => behind_the_checks!(it),
+        Declaration::Program(mut it) => behind_the_checks!(it),
+        Declaration::Module(mut it) => behind_the_checks!(it),
+        Declaration::Sysctl(mut it) => behind_the_checks!(it),
+        Declaration::Claim(mut it) => behind_the_checks!(it),
+        Declaration::Filesystem(mut it) => behind_the_checks!(it),
+        Declaration::SbdHeader(mut it) => behind_the_checks!(it),
         Declaration::Volume(mut it) => {
             it.requires = after(it.requires);
             it

@@ -352,9 +352,7 @@ impl fmt::Display for Action {
             }
             Self::RemovePackages { packages } => write!(f, "remove packages {}", packages.join(" ")),
             Self::ReplaceFile { path, mode, .. } => write!(f, "write {path} ({mode:04o})"),
-            Self::InstallProgram { path, digest } => {
-                write!(f, "put this program at {path} ({})", digest.short())
-            }
+            Self::InstallProgram { path, digest } => write!(f, "put hactl at {path} ({})", digest.short()),
             Self::RemoveFile { path, restore: None } => write!(f, "remove {path}"),
             Self::RemoveFile { path, restore: Some(_) } => write!(f, "put back the earlier {path}"),
             Self::Unit { unit, verb } => write!(f, "{} {unit}", verb.word()),

@@ -46,7 +46,7 @@ pub(super) async fn install(
     let cluster = run.cluster_of(&step.node)?;
     ledger.own_file(transport.as_ref(), cluster, path, present, Some(digest.clone())).await?;
     make_parent(step, run, path).await?;
-    let candidate = Utf8Path::new(path.as_str()).with_extension("new");
+    let candidate = path.with_extension("new");
     let (owner, group) = ("root".to_owned(), "root".to_owned());
     let image =
         FileImage { path: candidate.clone(), content, mode: MODE, owner, group, secrecy: Secrecy::Open };
