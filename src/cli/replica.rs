@@ -137,12 +137,25 @@ enum ReplicaVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the volume's metrics as Prometheus reads them, for node_exporter's textfile collector
+    Metrics(Which),
     /// Compare with a peer, block by block; what differs is marked
     Verify(Peer),
     /// Throw the data here away, and take all of the peer's
     Invalidate(Peer),
     /// Throw the peer's data away, and send it all of this node's
     InvalidateRemote(Peer),
+    /// Make the volume larger on all nodes, after their devices have grown
+    Resize {
+        #[command(flatten)]
+        which: Which,
+        /// Bytes of the volume [default: what all disks have room for]
+        #[arg(long, value_name = "BYTES")]
+        size: Option<u64>,
+        /// What is new holds the same on all nodes: it is not copied
+        #[arg(long)]
+        assume_clean: bool,
+    },
     /// Call the data here outdated: it is not promoted until it has met the peer's
     Outdate(Which),
     /// Let all I/O wait
@@ -222,9 +235,13 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
             Ok(ExitCode::Done)
         }
         ReplicaVerb::Events { which, .. } => events(which, console),
+        ReplicaVerb::Metrics(which) => metrics(which, console),
         ReplicaVerb::Verify(with) => with.which.order(Order::Verify { peer: peer(with) }),
         ReplicaVerb::Invalidate(by) => by.which.order(Order::Invalidate { peer: peer(by) }),
         ReplicaVerb::InvalidateRemote(of) => of.which.order(Order::InvalidateRemote { peer: peer(of) }),
+        ReplicaVerb::Resize { which, size, assume_clean } => {
+            which.order(Order::Resize { size: *size, assume_clean: *assume_clean })
+        }
         ReplicaVerb::Outdate(which) => which.order(Order::Outdate),
         ReplicaVerb::SuspendIo(which) => which.order(Order::SuspendIo),
         ReplicaVerb::ResumeIo(which) => which.order(Order::ResumeIo),
@@ -330,6 +347,15 @@ fn status(which: &Which, json: bool, console: &Console) -> Result<ExitCode, Comm
         console.json(&status)?
     } else {
         console.result(&replica_text::status(&status))?
+    }
+    Ok(ExitCode::Done)
+}
+
+fn metrics(which: &Which, console: &Console) -> Result<ExitCode, CommandError> {
+    let reply = which.connection()?.call(Order::Metrics).map_err(|error| failed(&which.name, &error))?;
+    match reply.metrics {
+        Some(metrics) => console.result(&metrics)?,
+        None => return Err(CommandError::new(ExitCode::Failed, format!("{}: no metrics came", which.name))),
     }
     Ok(ExitCode::Done)
 }

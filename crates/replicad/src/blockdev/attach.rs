@@ -100,6 +100,22 @@ impl Device {
         self.beside(move || attach(&file, wanted.as_deref(), &name).unwrap_or_else(Outcome::Refused));
     }
 
+    /// The file has grown: the loop device takes note of it.
+    pub(crate) fn grow(&mut self, file: &Path) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        let file = file.to_owned();
+        self.beside(move || {
+            // The kernel looks at the file's size only when somebody asks for it.
+            let asked = std::fs::metadata(&file).map_err(|error| error.to_string());
+            let path = device.to_string_lossy().into_owned();
+            let grown = asked.and_then(|_| losetup(&["--set-capacity", &path]));
+            match grown {
+                Ok(_) => Outcome::Attached(device),
+                Err(why) => Outcome::Refused(format!("{path} does not take the new size: {why}")),
+            }
+        });
+    }
+
     /// Takes it away, unless it is in use.
     pub(crate) fn detach(&mut self) {
         let Settled::Present(device) = self.state.clone() else { return };

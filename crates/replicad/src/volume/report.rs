@@ -87,6 +87,7 @@ impl Volume {
             Event::Disk(state) => ("device", json!({ "disk-state": state.name() })),
             Event::Quorum(quorum) => ("device", json!({ "quorum": quorum })),
             Event::Generation(current) => ("device", json!({ "current-uuid": current.to_string() })),
+            Event::Resized(bytes) => ("device", json!({ "size": bytes / KIB })),
             Event::Connection(node, state) => {
                 ("connection", json!({ "peer": peer(node), "connection-state": state.name() }))
             }
@@ -129,6 +130,7 @@ impl Volume {
             Event::Disk(state) => format!("disk: {state}"),
             Event::Quorum(quorum) => format!("quorum: {}", if *quorum { "yes" } else { "no" }),
             Event::Generation(current) => format!("new generation {current}"),
+            Event::Resized(bytes) => format!("the volume has {bytes} bytes"),
             Event::Connection(node, state) => format!("connection to {}: {state}", peer(node)),
             Event::Replication(
                 node,
