@@ -93,6 +93,6 @@ pub(crate) fn drbdmeta_reads_it() {
     pair.assert_equal();
     for node in [&pair.alpha, &pair.beta] {
         let dump = crate::interop::dump(node);
-        assert!(dump.contains(&format!("effective-size {}", room(GROWN_BYTES) / 512)), "{dump}");
+        assert!(dump.contains(&format!("la-size-sect {};", room(GROWN_BYTES) / 512)), "{dump}");
     }
 }
