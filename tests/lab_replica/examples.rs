@@ -67,8 +67,9 @@ pub(crate) fn controller_pair() {
     let address = lab.virtual_ip().to_string();
     let (network, _) = address.rsplit_once('.').expect("an IPv4 address");
     MEMBERS.iter().for_each(|node| drop(lab.on(node, &format!("ip route replace default via {network}.1"))));
-    MEMBERS.iter().for_each(|node| drop(lab.on(node, "apt-get -qq -y install curl >/dev/null 2>&1")));
     applied(&lab);
+    let client = "apt-get -qq update >/dev/null && apt-get -qq -y install curl >/dev/null 2>&1";
+    MEMBERS.iter().for_each(|node| drop(lab.on(node, client)));
     as_described(&lab);
     lab.say("applied and verified; the second plan is empty");
     drilled(&lab);
