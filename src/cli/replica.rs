@@ -11,6 +11,7 @@ use replicad::settings::Settings;
 use replicad::volume::{Paths, Volume};
 
 use super::replica_text;
+use super::replica_words::{self, Word};
 use super::{CommandError, Console, ExitCode};
 
 /// How long a process that was started may take until it answers.
@@ -118,6 +119,16 @@ enum ReplicaVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the role here, in a word
+    Role(Which),
+    /// Print the state of the connection to the peer with a disk, in a word
+    Cstate(Which),
+    /// Print the states of the disks here and there
+    Dstate(Which),
+    /// Print the generations of the data on the disk here, whether the volume is up or not
+    GetGi(Here),
+    /// Print the path of the disk here
+    ShLlDev(Here),
     /// Show what happens to the volume, as JSON lines, until interrupted
     Events {
         #[command(flatten)]
@@ -215,6 +226,14 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
         ReplicaVerb::Attach(which) => which.order(Order::Attach),
         ReplicaVerb::Detach(which) => which.order(Order::Detach),
         ReplicaVerb::Status { which, json } => status(which, *json, console),
+        ReplicaVerb::Role(which) => word(which, Word::Role, console),
+        ReplicaVerb::Cstate(which) => word(which, Word::Connection, console),
+        ReplicaVerb::Dstate(which) => word(which, Word::Disks, console),
+        ReplicaVerb::GetGi(here) => get_gi(here, console),
+        ReplicaVerb::ShLlDev(here) => {
+            console.result(&format!("{}\n", disk(&here.settings()?)?.display()))?;
+            Ok(ExitCode::Done)
+        }
         ReplicaVerb::Events { which, .. } => events(which, console),
         ReplicaVerb::Metrics(which) => metrics(which, console),
         ReplicaVerb::Verify(with) => with.which.order(Order::Verify { peer: peer(with) }),
@@ -243,9 +262,7 @@ fn serve(here: &Here) -> Result<ExitCode, CommandError> {
 
 fn create_md(here: &Here, force: bool, console: &Console) -> Result<ExitCode, CommandError> {
     let settings = here.settings()?;
-    let Some(path) = &settings.own().disk else {
-        return Err(CommandError::new(ExitCode::Usage, format!("{} has no disk", settings.node)));
-    };
+    let path = disk(&settings)?;
     let diskful = settings.nodes.values().filter(|node| node.disk.is_some()).count().saturating_sub(1);
     let peers = u8::try_from(diskful).unwrap_or(DEFAULT_PEERS).max(DEFAULT_PEERS);
     let store = Store::open(path).map_err(|error| failed("no metadata was made", &error))?;
@@ -256,6 +273,25 @@ fn create_md(here: &Here, force: bool, console: &Console) -> Result<ExitCode, Co
         _ => failed("no metadata was made", &error),
     })?;
     console.say(&format!("{}: {} bytes for data\n", path.display(), layout.data_bytes()));
+    Ok(ExitCode::Done)
+}
+
+fn disk(settings: &Settings) -> Result<&Path, CommandError> {
+    let none = || CommandError::new(ExitCode::Usage, format!("{} has no disk", settings.node));
+    settings.own().disk.as_deref().ok_or_else(none)
+}
+
+fn word(which: &Which, word: Word, console: &Console) -> Result<ExitCode, CommandError> {
+    let reply = which.connection()?.call(Order::Status).map_err(|error| failed(&which.name, &error))?;
+    console.result(&format!("{}\n", replica_words::of_status(&reply.status.unwrap_or_default(), word)))?;
+    Ok(ExitCode::Done)
+}
+
+fn get_gi(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
+    let settings = here.settings()?;
+    let peer = settings.nodes.iter().find(|(name, node)| **name != settings.node && node.disk.is_some());
+    let peer = peer.map_or(settings.own().id, |(_, node)| node.id);
+    console.result(&format!("{}\n", replica_words::generations(disk(&settings)?, peer)?))?;
     Ok(ExitCode::Done)
 }
 

@@ -132,6 +132,14 @@ impl Volume {
             Event::Generation(current) => format!("new generation {current}"),
             Event::Resized(bytes) => format!("the volume has {bytes} bytes"),
             Event::Connection(node, state) => format!("connection to {}: {state}", peer(node)),
+            Event::Replication(
+                node,
+                state @ (ReplicationState::SyncSource | ReplicationState::SyncTarget),
+            ) => {
+                let dirty = self.replica.peer_status(*node).map_or(0, |status| status.dirty_blocks);
+                let kib = dirty * BLOCK_BYTES / KIB;
+                format!("replication with {}: Began resync as {state} (will sync {kib} KB)", peer(node))
+            }
             Event::Replication(node, state) => format!("replication with {}: {state}", peer(node)),
             Event::SplitBrain(node) => format!(
                 "split brain with {}: both went on apart; nothing was thrown away. Decide whose data goes, and there: \
