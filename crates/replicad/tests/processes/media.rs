@@ -67,7 +67,10 @@ impl State {
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Errno> {
-        if self.fault == Fault::All || !offset.is_multiple_of(SECTOR) || data.len() as u64 % SECTOR != 0 {
+        if self.fault == Fault::All
+            || !offset.is_multiple_of(SECTOR)
+            || !(data.len() as u64).is_multiple_of(SECTOR)
+        {
             return Err(Errno::IO);
         }
         for (sector, content) in (offset / SECTOR..).zip(data.chunks_exact(SECTOR as usize)) {
