@@ -1,12 +1,13 @@
 # Thin: every target calls cargo, hactl or a script that can be run by hand as well.
 CARGO ?= cargo
 
-.PHONY: help build release test test-vm lint demo vagrant-demo bench bench-vm bench-replica clean
+.PHONY: help build release test test-vm sim-nightly lint demo vagrant-demo bench bench-vm bench-replica clean
 
 help:
 	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
 	@echo "make test   all tests that can run here; what cannot is named and counted as skipped"
 	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; some minutes)"
+	@echo "make sim-nightly  the replication engine's simulator, many seeds: SEEDS=FROM..TO (0..100000)"
 	@echo "make lint   formatting, clippy, licences and bans, documentation, lengths"
 	@echo "make bench  measurements, as ratios within one run"
 	@echo "make vagrant-demo  two machines by Vagrant and libvirt, a cluster of them, and away again (root, Debian)"
@@ -25,6 +26,12 @@ test:
 
 test-vm:
 	scripts/test-vm.sh
+
+# Optimised, but with its assertions: a seed that fails is replayed by `cargo run -p replica-sim -- --seed N`.
+SEEDS ?= 0..100000
+sim-nightly:
+	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
+		$(CARGO) run --locked --release -p replica-sim -- --seeds $(SEEDS)
 
 lint:
 	scripts/lint.sh

@@ -23,6 +23,7 @@ pub mod desired;
 pub mod discovery;
 pub mod distro;
 pub mod drbd;
+pub mod engine;
 pub mod facts;
 pub mod inventory;
 pub mod lab;

@@ -29,7 +29,7 @@ pub(crate) fn bare(inventory: &Inventory) -> FleetFacts {
         let links = vec![Link { name: "eth0".to_owned(), mtu: 1500, up: true, addresses }];
         (node.name.clone(), NodeOutcome::Answered(Box::new(node_facts(&node.name, links))))
     });
-    FleetFacts { nodes: nodes.collect() }
+    FleetFacts { nodes: nodes.collect(), program: None }
 }
 
 fn node_facts(name: &NodeName, links: Vec<Link>) -> NodeFacts {
@@ -83,8 +83,8 @@ fn absence(query: &Query) -> Observation {
         | Query::Sysctl { .. }
         | Query::Cluster(_)
         | Query::DrbdModule
-        | Query::DrbdStatus
-        | Query::Drbd(_)
+        | Query::Volumes
+        | Query::Volume(_)
         | Query::Seeded(_) => Observation::Text(None),
     }
 }

@@ -8,13 +8,16 @@ use std::time::Duration;
 use super::run::{Run, StepError, tail};
 use crate::claims::recheck;
 use crate::discovery::{self, holders_command, holders_text, parse_holders};
+use crate::engine::VolumeId;
 use crate::facts::StableId;
-use crate::plan::{DeviceGuard, DrbdTarget, Guard, Step};
+use crate::plan::{DeviceGuard, Guard, Step, VolumeTarget};
 use crate::transport::{Command, ExitStatus, Output, Transport};
 
 /// What the looks below are made of.
 const FUNCTIONS: &str = include_str!("device_functions.sh");
-/// What looks at a volume of DRBD; what changes it is put behind it.
+/// The arguments of what looks at a volume: name, minor, path of the claimed device.
+const VOLUME_ARGUMENTS: &str = "name=$1 minor=$2 path=$3\nshift 3";
+/// What looks at a replicated volume; the engine's functions stand before it, and what changes the volume behind it.
 const LOOK_AT_VOLUME: &str = include_str!("volume.sh");
 /// What looks at the device; what writes is put behind it.
 const LOOK: &str = include_str!("device.sh");
@@ -105,14 +108,16 @@ pub(super) async fn write(
 pub(super) async fn volume(
     step: &Step,
     run: &Run,
-    target: &DrbdTarget,
+    target: &VolumeTarget,
     writer: &str,
     arguments: &[&str],
     limit: Duration,
 ) -> Result<(), StepError> {
-    let script = format!("{FUNCTIONS}\n{LOOK_AT_VOLUME}\n{writer}\n");
-    let minor = target.minor.to_string();
-    let fixed = ["/bin/sh", "-c", &script, "hactl", &target.volume, &minor, &target.path];
+    let VolumeId { engine, name, minor } = &target.volume;
+    let (begin, functions) = (VOLUME_ARGUMENTS, engine.functions());
+    let script = format!("{FUNCTIONS}\n{begin}\n{functions}\n{LOOK_AT_VOLUME}\n{writer}\n");
+    let minor = minor.to_string();
+    let fixed = ["/bin/sh", "-c", &script, "hactl", name, &minor, &target.path];
     let command = Command::new(fixed.iter().chain(arguments).copied()).timeout(limit);
     let output = run.exec(&step.node, &command).await?;
     let held = held_by(run.transport(&step.node)?.as_ref(), &output).await;
@@ -122,8 +127,10 @@ pub(super) async fn volume(
     }
     Err(StepError::failed(
         format!("`{}` ended with {}: {}{held}", step.action, output.status, tail(&output)),
-        "see what DRBD says of it in `dmesg` and by `drbdadm status` on the node; hactl forces nothing. Running again goes \
-         on from here",
+        format!(
+            "see what is said of it in {} on the node; hactl forces nothing. Running again goes on from here",
+            engine.log(name)
+        ),
     ))
 }
 

@@ -1,23 +1,8 @@
-# Looks at a volume of DRBD immediately before something is done to it, in the command that does it: what follows this text
-# runs only when the volume is the one that is meant, with its device node in $dev and its own arguments in $@.
-# Arguments: name, minor, path of the claimed device.
-name=$1 minor=$2 path=$3
-shift 3
+# Looks at a replicated volume immediately before something is done to it, in the command that does it: what follows this
+# text runs only when the volume is the one that is meant, with its device node in $dev and its own arguments in $@. Before
+# it stand the engine's functions; $name, $minor and $path (of the claimed device) are set.
 
-role() { drbdadm role "$name" | sed 's|/.*||'; }
-connection() { drbdadm cstate "$name"; }
-disks() { drbdadm dstate "$name"; }
-
-# The current generation of the data here.
-generation() {
-    case $(cat /sys/module/drbd/version) in
-        8.*) gi=$(drbdsetup get-gi "$minor") || return 1 ;;
-        *) gi=$(drbdadm get-gi "$name") || return 1 ;;
-    esac
-    printf '%s\n' "${gi%%:*}"
-}
-
-# The same without the bit that says who was Primary.
+# The current generation without the bit that says who was Primary.
 plain_generation() {
     seen=$(generation) || return 1
     case $seen in
@@ -34,9 +19,7 @@ must_be_new() {
     [ "$(generation)" = 0000000000000004 ] || stop "$name has data of generation $(generation)"
 }
 
-dev=/dev/drbd$minor
-said=$(drbdadm sh-dev "$name") || { echo "drbdadm does not know $name" >&2; exit 1; }
-[ "$said" = "$dev" ] || stop "$name is $said in DRBD's configuration, not $dev"
-under=$(drbdadm sh-ll-dev "$name") || exit 1
+locate
+seen=$(under) || exit 1
 real=$(readlink -e -- "$path") || stop "$path is gone"
-[ "$(readlink -e -- "$under")" = "$real" ] || stop "$name lies on $under in DRBD's configuration, not on $path"
+[ "$(readlink -e -- "$seen")" = "$real" ] || stop "$name lies on $seen in its configuration, not on $path"

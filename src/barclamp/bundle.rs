@@ -267,13 +267,13 @@ impl Barclamp {
                 }
             }
             Kind::Cluster(_) | Kind::Cib(_) | Kind::Corosync(_) | Kind::Fencing | Kind::Hosts => {}
-            Kind::Secret(_) | Kind::Module(_) | Kind::Sysctl(_) => {}
+            Kind::Secret(_) | Kind::Module(_) | Kind::Sysctl(_) | Kind::Program(_) => {}
             Kind::Claim(claim) => {
                 if claim.expects.is_empty() {
                     wrong("`expects` names nothing: say what its user puts on the device".to_owned());
                 }
             }
-            Kind::Filesystem(_) | Kind::SbdHeader(_) | Kind::DrbdVolume(_) | Kind::SeededDirectory(_) => {}
+            Kind::Filesystem(_) | Kind::SbdHeader(_) | Kind::Volume(_) | Kind::SeededDirectory(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! In: the file. Out: typed checks whose texts are still templates; then, for one cluster, rendered ones. Who looks
 //! is `verify`'s matter.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -12,6 +12,7 @@ use super::error::BarclampError;
 use super::folder::Folder;
 use super::item::On;
 use super::templates::{condition, is_template};
+use crate::engine::VolumeId;
 use crate::names::{BarclampName, NodeName};
 
 /// The file of checks.
@@ -115,8 +116,8 @@ pub enum Expect {
     Fencing,
     /// These volumes are connected and up to date on both sides.
     Replication {
-        /// The minors of their devices, by name: those that the node has a disk for.
-        volumes: BTreeMap<String, u32>,
+        /// Those that the node has a disk for.
+        volumes: BTreeSet<VolumeId>,
     },
     /// These resources run, without failures; all of the inventory's when there are none.
     Running {
@@ -242,7 +243,7 @@ fn read_check(written: CheckFile) -> Result<CheckItem, String> {
         written.running.map(|it| Expect::Running { resources: it.resources }),
         written.unit.map(|it| Expect::Unit { name: it.name, active: it.active }),
         written.http.map(|it| Expect::Http { url: it.url, status: it.status, contains: it.contains }),
-        written.replication.map(|Empty {}| Expect::Replication { volumes: BTreeMap::new() }),
+        written.replication.map(|Empty {}| Expect::Replication { volumes: BTreeSet::new() }),
         written.tcp.map(|it| Expect::Tcp { address: it.address, port: it.port }),
     ]
     .into_iter()

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::claims::ExpectedUuid;
+use crate::engine::Engine;
 
 /// `claim`: a need for a block device. Its texts cannot see `node.claims`, which comes of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -94,10 +95,20 @@ pub struct SbdHeaderItem {
     pub msgwait_timeout_s: String,
 }
 
-/// `drbd_volume`: everything else stands in the attribute `volumes`.
+/// `volume`: everything else stands in the attribute `volumes`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DrbdVolumeItem {
+pub struct VolumeItem {
     /// Its name below `volumes`.
     pub name: String,
+    /// What replicates it.
+    pub engine: Engine,
+}
+
+/// `program`: the running program, for what runs on the nodes by it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramItem {
+    /// Absolute path on the node.
+    pub path: String,
 }

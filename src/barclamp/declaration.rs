@@ -6,8 +6,8 @@ use camino::Utf8PathBuf;
 
 use crate::names::{ClusterName, NodeName};
 use crate::resource::{
-    DeviceClaim, DrbdVolume, Filesystem, HostsBlock, KernelModule, ManagedFile, Packages, ResourceId,
-    SbdHeader, SeededDirectory, SharedSecret, Sysctl, Unit,
+    DeviceClaim, Filesystem, HostsBlock, KernelModule, ManagedFile, OwnProgram, Packages, ReplicatedVolume,
+    ResourceId, SbdHeader, SeededDirectory, SharedSecret, Sysctl, Unit,
 };
 
 /// One thing that is wanted, fully rendered, secrets as markers.
@@ -25,6 +25,8 @@ pub enum Declaration {
     Secret(SharedSecret),
     /// A kernel module on a node.
     Module(KernelModule),
+    /// The running program on a node.
+    Program(OwnProgram),
     /// A kernel parameter on a node.
     Sysctl(Sysctl),
     /// `corosync.conf` of the cluster.
@@ -37,8 +39,8 @@ pub enum Declaration {
     Filesystem(Filesystem),
     /// SBD's header on a device that the nodes share.
     SbdHeader(SbdHeader),
-    /// A volume that DRBD replicates.
-    DrbdVolume(Box<DrbdVolume>),
+    /// A replicated volume.
+    Volume(Box<ReplicatedVolume>),
     /// A directory that lives on a volume.
     SeededDirectory(Box<SeededDirectory>),
 }
@@ -88,13 +90,14 @@ impl Declaration {
             Self::Hosts(it) => &it.id,
             Self::Secret(it) => &it.id,
             Self::Module(it) => &it.id,
+            Self::Program(it) => &it.id,
             Self::Sysctl(it) => &it.id,
             Self::Corosync(it) => &it.id,
             Self::Cib(it) => &it.id,
             Self::Claim(it) => &it.id,
             Self::Filesystem(it) => &it.id,
             Self::SbdHeader(it) => &it.id,
-            Self::DrbdVolume(it) => &it.id,
+            Self::Volume(it) => &it.id,
             Self::SeededDirectory(it) => &it.id,
         }
     }
@@ -109,13 +112,14 @@ impl Declaration {
             Self::Hosts(it) => &it.requires,
             Self::Secret(it) => &it.requires,
             Self::Module(it) => &it.requires,
+            Self::Program(it) => &it.requires,
             Self::Sysctl(it) => &it.requires,
             Self::Corosync(it) => &it.requires,
             Self::Cib(it) => &it.requires,
             Self::Claim(it) => &it.requires,
             Self::Filesystem(it) => &it.requires,
             Self::SbdHeader(it) => &it.requires,
-            Self::DrbdVolume(it) => &it.requires,
+            Self::Volume(it) => &it.requires,
             Self::SeededDirectory(it) => &it.requires,
         }
     }
@@ -132,13 +136,14 @@ impl Declaration {
             Self::Hosts(it) => it.requires.iter_mut().collect(),
             Self::Secret(it) => it.requires.iter_mut().collect(),
             Self::Module(it) => it.requires.iter_mut().collect(),
+            Self::Program(it) => it.requires.iter_mut().collect(),
             Self::Sysctl(it) => it.requires.iter_mut().collect(),
             Self::Corosync(it) => it.requires.iter_mut().collect(),
             Self::Cib(it) => it.requires.iter_mut().collect(),
             Self::Claim(it) => it.requires.iter_mut().collect(),
             Self::Filesystem(it) => it.requires.iter_mut().collect(),
             Self::SbdHeader(it) => it.requires.iter_mut().collect(),
-            Self::DrbdVolume(it) => it.requires.iter_mut().collect(),
+            Self::Volume(it) => it.requires.iter_mut().collect(),
             Self::SeededDirectory(it) => it.requires.iter_mut().collect(),
         }
     }
@@ -152,6 +157,7 @@ impl Declaration {
             Self::Unit(it) => Some(&it.node),
             Self::Hosts(it) => Some(&it.node),
             Self::Module(it) => Some(&it.node),
+            Self::Program(it) => Some(&it.node),
             Self::Sysctl(it) => Some(&it.node),
             Self::Claim(it) => Some(&it.node),
             Self::Filesystem(it) => Some(&it.node),
@@ -159,7 +165,7 @@ impl Declaration {
             | Self::Corosync(_)
             | Self::Cib(_)
             | Self::SbdHeader(_)
-            | Self::DrbdVolume(_)
+            | Self::Volume(_)
             | Self::SeededDirectory(_) => None,
         }
     }

@@ -28,7 +28,7 @@ use super::volumes;
 use crate::names::NodeName;
 use crate::plan::UnitVerb;
 use crate::resource::{
-    BootState, HostsBlock, HostsEntry, KernelModule, ManagedFile, Packages, ResourceId, RunState,
+    BootState, HostsBlock, HostsEntry, KernelModule, ManagedFile, OwnProgram, Packages, ResourceId, RunState,
     SharedSecret, Sysctl, Unit,
 };
 
@@ -160,6 +160,11 @@ fn draft(
             let id = ResourceId::on_node("module", &module, &node);
             single(Declaration::Module(KernelModule { id, requires: none(), node, module }))
         }
+        Kind::Program(item) => {
+            let path = absolute(instance, &item.path)?;
+            let id = ResourceId::on_node("program", path.as_str(), &node);
+            single(Declaration::Program(OwnProgram { id, requires: none(), node, path }))
+        }
         Kind::Sysctl(item) => {
             let (key, value) = (instance.text(&item.key)?, instance.text(&item.value)?);
             let id = ResourceId::on_node("sysctl", &key, &node);
@@ -175,7 +180,7 @@ fn draft(
         | Kind::Corosync(_)
         | Kind::Cib(_)
         | Kind::SbdHeader(_)
-        | Kind::DrbdVolume(_)
+        | Kind::Volume(_)
         | Kind::SeededDirectory(_) => Ok(Vec::new()),
     }
 }
@@ -214,8 +219,8 @@ fn of_cluster(
             Ok(vec![Declaration::SbdHeader(claims::sbd_header(instance, item, cluster)?)])
         }
         Kind::SeededDirectory(item) => seeded::declared(instance, item, cluster),
-        Kind::DrbdVolume(item) => {
-            Ok(vec![Declaration::DrbdVolume(Box::new(volumes::drbd_volume(instance, item, cluster)?))])
+        Kind::Volume(item) => {
+            Ok(vec![Declaration::Volume(Box::new(volumes::volume(instance, item, cluster)?))])
         }
         Kind::Fencing => Ok((data.fencing.packages.iter())
             .filter(|(_, names)| !names.is_empty())
@@ -430,13 +435,14 @@ fn connect(draft: &Draft, all: &[Instance<'_>], links: &Links<'_>) -> Declaratio
         Declaration::Hosts(it) => it.requires = requires,
         Declaration::Secret(it) => it.requires = requires,
         Declaration::Module(it) => it.requires = requires,
+        Declaration::Program(it) => it.requires = requires,
         Declaration::Sysctl(it) => it.requires = requires,
         Declaration::Corosync(it) => it.requires = requires,
         Declaration::Cib(it) => it.requires = requires,
         Declaration::Claim(it) => it.requires = requires,
         Declaration::Filesystem(it) => it.requires = requires,
         Declaration::SbdHeader(it) => it.requires = requires,
-        Declaration::DrbdVolume(it) => it.requires = requires,
+        Declaration::Volume(it) => it.requires = requires,
         Declaration::SeededDirectory(it) => it.requires = requires,
     }
     declaration

@@ -328,7 +328,7 @@ fn describe(declaration: &Declaration, out: &mut String) {
             lines.push(format!("bytes: {}, founder: {}, used by: {}", it.size_bytes, it.founder, it.used_by));
             lines.push(format!("nodes: {}", nodes(&it.nodes)));
         }
-        Declaration::Module(_) => {}
+        Declaration::Module(_) | Declaration::Program(_) => {}
         Declaration::Sysctl(it) => lines.push(format!("value: {}", it.value)),
         Declaration::Corosync(it) => lines.push(format!("nodes: {}", nodes(&it.nodes))),
         Declaration::Cib(it) => lines.push(format!("founder: {}, nodes: {}", it.founder, nodes(&it.nodes))),
@@ -338,13 +338,13 @@ fn describe(declaration: &Declaration, out: &mut String) {
         Declaration::Filesystem(it) => {
             lines.push(format!("{} on {}, UUID {}", it.fstype.word(), it.device.path, it.device.uuid));
         }
-        Declaration::DrbdVolume(it) => {
+        Declaration::Volume(it) => {
             for (node, device) in &it.members {
                 lines.push(format!("on {node}: {}", device.path));
             }
             lines.push(format!(
                 "minor: {}, founder: {}, first sync: {:?}",
-                it.minor, it.founder, it.initial_sync
+                it.volume.minor, it.founder, it.initial_sync
             ));
             lines.extend(
                 it.filesystem.as_ref().map(|(kind, uuid)| format!("{} on it, UUID {uuid}", kind.word())),
@@ -376,7 +376,7 @@ fn describe_check(check: &DeclaredCheck, out: &mut String) {
         Expect::NodesOnline => "all nodes online".to_owned(),
         Expect::Fencing => "fencing ready".to_owned(),
         Expect::Replication { volumes } => {
-            let names: Vec<&str> = volumes.keys().map(String::as_str).collect();
+            let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
             format!("{} connected and up to date", names.join(", "))
         }
         Expect::Running { resources } if resources.is_empty() => "all resources run".to_owned(),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::claim_items::{ClaimItem, DrbdVolumeItem, FilesystemItem, SbdHeaderItem};
+use super::claim_items::{ClaimItem, FilesystemItem, ProgramItem, SbdHeaderItem, VolumeItem};
 use super::error::BarclampError;
 use super::folder::Folder;
 use super::seeded::SeededDirectoryItem;
@@ -58,6 +58,8 @@ struct ItemFile {
     #[serde(default)]
     sysctl: Option<SysctlItem>,
     #[serde(default)]
+    program: Option<ProgramItem>,
+    #[serde(default)]
     fencing: Option<FencingItem>,
     #[serde(default)]
     cluster: Option<ClusterItem>,
@@ -72,7 +74,7 @@ struct ItemFile {
     #[serde(default)]
     sbd_header: Option<SbdHeaderItem>,
     #[serde(default)]
-    drbd_volume: Option<DrbdVolumeItem>,
+    volume: Option<VolumeItem>,
     #[serde(default)]
     seeded_directory: Option<SeededDirectoryItem>,
 }
@@ -146,6 +148,8 @@ pub enum Kind {
     Module(ModuleItem),
     /// A kernel parameter.
     Sysctl(SysctlItem),
+    /// This very program.
+    Program(ProgramItem),
     /// The cluster's fencing devices, from the attribute `fencing`, and the packages of their agents.
     Fencing,
     /// Cluster resources and constraints.
@@ -160,8 +164,8 @@ pub enum Kind {
     Filesystem(FilesystemItem),
     /// SBD's header on a claimed device that all nodes share.
     SbdHeader(SbdHeaderItem),
-    /// A volume that DRBD replicates between claimed devices of two nodes.
-    DrbdVolume(DrbdVolumeItem),
+    /// A volume that is replicated between claimed devices of two nodes.
+    Volume(VolumeItem),
     /// A directory that lives on a volume.
     SeededDirectory(SeededDirectoryItem),
 }
@@ -178,6 +182,7 @@ impl Kind {
             Self::Secret(_) => "secret",
             Self::Module(_) => "module",
             Self::Sysctl(_) => "sysctl",
+            Self::Program(_) => "program",
             Self::Fencing => "fencing",
             Self::Cluster(_) => "cluster",
             Self::Corosync(_) => "corosync",
@@ -185,7 +190,7 @@ impl Kind {
             Self::Claim(_) => "claim",
             Self::Filesystem(_) => "filesystem",
             Self::SbdHeader(_) => "sbd_header",
-            Self::DrbdVolume(_) => "drbd_volume",
+            Self::Volume(_) => "volume",
             Self::SeededDirectory(_) => "seeded_directory",
         }
     }
@@ -200,6 +205,7 @@ impl Kind {
                 | Self::Unit(_)
                 | Self::Hosts
                 | Self::Module(_)
+                | Self::Program(_)
                 | Self::Sysctl(_)
                 | Self::Claim(_)
                 | Self::Filesystem(_)
@@ -395,6 +401,7 @@ impl Item {
             }
             Kind::Secret(item) => texts.extend([item.path.clone(), item.used_by.clone()]),
             Kind::Module(item) => texts.push(item.name.clone()),
+            Kind::Program(item) => texts.push(item.path.clone()),
             Kind::Sysctl(item) => texts.extend([item.key.clone(), item.value.clone()]),
             Kind::Cluster(item) => {
                 data_texts(&item.resources, &mut texts);
@@ -411,7 +418,7 @@ impl Item {
                     [&item.claim, &item.watchdog_timeout_s, &item.msgwait_timeout_s].map(String::clone),
                 );
             }
-            Kind::DrbdVolume(item) => texts.push(item.name.clone()),
+            Kind::Volume(item) => texts.push(item.name.clone()),
             Kind::SeededDirectory(item) => texts.extend(item.texts()),
             Kind::Hosts | Kind::Fencing | Kind::Cib(_) => {}
         }
@@ -502,6 +509,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
         written.secret.map(Kind::Secret),
         written.module.map(Kind::Module),
         written.sysctl.map(Kind::Sysctl),
+        written.program.map(Kind::Program),
         written.fencing.map(|FencingItem {}| Kind::Fencing),
         written.cluster.map(Kind::Cluster),
         written.corosync.map(Kind::Corosync),
@@ -509,7 +517,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
         written.claim.map(Kind::Claim),
         written.filesystem.map(Kind::Filesystem),
         written.sbd_header.map(Kind::SbdHeader),
-        written.drbd_volume.map(Kind::DrbdVolume),
+        written.volume.map(Kind::Volume),
         written.seeded_directory.map(Kind::SeededDirectory),
     ]
     .into_iter()
@@ -541,7 +549,7 @@ fn read_item(written: ItemFile) -> Result<Item, String> {
             | Kind::Claim(_)
             | Kind::Filesystem(_)
             | Kind::SbdHeader(_)
-            | Kind::DrbdVolume(_)
+            | Kind::Volume(_)
             | Kind::SeededDirectory(_)
     );
     if for_each.is_some() && !repeatable {

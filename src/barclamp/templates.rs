@@ -287,6 +287,7 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("bracketed", |value: &str, _: Kwargs, _: &State| bracketed(value));
     tera.register_filter("unit_name", |value: &str, _: Kwargs, _: &State| unit_name(value));
     tera.register_filter("drbd_word", |value: tera::Value, _: Kwargs, _: &State| drbd_word(&value));
+    tera.register_filter("yaml_word", |value: tera::Value, _: Kwargs, _: &State| yaml_word(&value));
     tera.register_filter("line", |value: tera::Value, _: Kwargs, _: &State| single_line(&value));
 }
 
@@ -323,6 +324,14 @@ fn drbd_word(value: &tera::Value) -> tera::TeraResult<String> {
         _ => Word::new(text),
     };
     word.map(|word| word.to_string()).map_err(tera::Error::message)
+}
+
+/// A value in a file of YAML: numbers and flags bare, everything else in quotation marks.
+fn yaml_word(value: &tera::Value) -> tera::TeraResult<String> {
+    let text = single_line(value)?;
+    let number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let flag = text == "true" || text == "false";
+    Ok(if number || flag { text } else { serde_json::Value::String(text).to_string() })
 }
 
 /// The value, which must be a single line: nothing can be smuggled into a configuration file.

@@ -1,6 +1,6 @@
 //! Replicated volumes: from one entry of the attribute `volumes` to the resource that makes it.
 //!
-//! What a JSON Schema cannot say is checked here: numbers that two volumes share, options that DRBD does not have, nodes
+//! What a JSON Schema cannot say is checked here: numbers that two volumes share, options that DRBD or the engine does not have, nodes
 //! and links that are not there, two Primaries without fencing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,16 +9,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::bundle::Barclamp;
-use super::claim_items::DrbdVolumeItem;
+use super::claim_items::VolumeItem;
 use super::context::with_role;
 use super::error::BarclampError;
 use super::expand::Instance;
+use super::item::Kind;
 use super::view::{ClusterView, NodeView};
 use crate::claims::common_uuid;
 use crate::drbd::{SectionName, unknown_option};
+use crate::engine::{Engine, VolumeId};
 use crate::names::{NodeName, RoleName};
 use crate::plan::FilesystemType;
-use crate::resource::{Discard, DrbdVolume, InitialSync, ResourceId};
+use crate::resource::{Discard, InitialSync, ReplicatedVolume, ResourceId};
 
 /// The attribute that holds the volumes.
 const VOLUMES: &str = "volumes";
@@ -73,12 +75,12 @@ fn all(instance: &Instance<'_>, cluster: &ClusterView) -> Result<BTreeMap<String
         .map_err(|error| instance.error(format!("the attribute `{VOLUMES}` cannot be understood: {error}")))
 }
 
-/// The volume as DRBD replicates it.
-pub(super) fn drbd_volume(
+/// The volume as the plan has it.
+pub(super) fn volume(
     instance: &Instance<'_>,
-    item: &DrbdVolumeItem,
+    item: &VolumeItem,
     cluster: &ClusterView,
-) -> Result<DrbdVolume, BarclampError> {
+) -> Result<ReplicatedVolume, BarclampError> {
     let name = instance.text(&item.name)?;
     let volumes = all(instance, cluster)?;
     let Some(volume) = volumes.get(&name) else {
@@ -87,8 +89,8 @@ pub(super) fn drbd_volume(
     let members = members(instance, volume, cluster).map_err(|why| instance.error(why))?;
     let wrong = shared_numbers(&name, volume, &volumes)
         .or_else(|| links(volume, &members))
-        .or_else(|| options(volume, &members))
-        .or_else(|| two_primaries(volume, cluster))
+        .or_else(|| options(item.engine, volume, &members))
+        .or_else(|| two_primaries(item.engine, volume, cluster))
         .or_else(|| discarded(volume, &members));
     if let Some(wrong) = wrong {
         return Err(instance.error(wrong));
@@ -107,7 +109,7 @@ pub(super) fn drbd_volume(
     let founder = Some(&cluster.founder).filter(|founder| devices.contains_key(*founder)).cloned().or(first);
     let founder = founder.ok_or_else(|| instance.error("no node has a disk for it"))?;
     let purpose = format!("{}:{name}", instance.barclamp.manifest.name);
-    Ok(DrbdVolume {
+    Ok(ReplicatedVolume {
         id: ResourceId::of_cluster("volume", &name, &cluster.name),
         requires: Vec::new(),
         cluster: cluster.name.clone(),
@@ -115,8 +117,7 @@ pub(super) fn drbd_volume(
         primitive: format!("{name}-{}", instance.barclamp.manifest.name),
         filesystem: volume.mount.as_ref().map(|mount| (mount.fstype, common_uuid(&cluster.name, &purpose))),
         mount: volume.mount.as_ref().map(|mount| mount.path.clone()),
-        name,
-        minor: volume.minor,
+        volume: VolumeId { engine: item.engine, name, minor: volume.minor },
         members: devices,
         founder,
         initial_sync: volume.initial_sync,
@@ -176,8 +177,8 @@ fn links(volume: &Volume, members: &[&NodeView]) -> Option<String> {
     Some(format!("`link: {link}`, but {} has {} links", node.name, node.links.len()))
 }
 
-/// Options that DRBD does not have, and those that it would get twice.
-fn options(volume: &Volume, members: &[&NodeView]) -> Option<String> {
+/// Options that DRBD or the engine does not have, and those that it would get twice.
+fn options(engine: Engine, volume: &Volume, members: &[&NodeView]) -> Option<String> {
     for (name, instead) in [("protocol", "protocol"), ("allow-two-primaries", "dual_primary")] {
         if volume.net.contains_key(name) {
             return Some(format!("`net`: write `{instead}` beside `net` instead of `{name}` in it"));
@@ -191,7 +192,8 @@ fn options(volume: &Volume, members: &[&NodeView]) -> Option<String> {
     for node in members {
         for section in SectionName::ALL {
             for name in volume.options(section).keys() {
-                let wrong = unknown_option(section, name, node.drbd);
+                let wrong =
+                    unknown_option(section, name, node.drbd).or_else(|| engine.missing_option(section, name));
                 if let Some(wrong) = wrong {
                     return Some(format!("`{}`: {wrong}", section.word()));
                 }
@@ -202,9 +204,14 @@ fn options(volume: &Volume, members: &[&NodeView]) -> Option<String> {
 }
 
 /// Two Primaries are for those who fence, and not for a file system that only one node may mount.
-fn two_primaries(volume: &Volume, cluster: &ClusterView) -> Option<String> {
+fn two_primaries(engine: Engine, volume: &Volume, cluster: &ClusterView) -> Option<String> {
     if !volume.dual_primary {
         return None;
+    }
+    if engine == Engine::Replica {
+        return Some(
+            "`dual_primary` is DRBD's: with the engine `replica` one side at a time is promoted".to_owned(),
+        );
     }
     if volume.disk.get("fencing").and_then(Value::as_str) != Some("resource-and-stonith") {
         return Some("`dual_primary` needs `disk: { fencing: resource-and-stonith }`: without it, two nodes that lose \
@@ -231,12 +238,21 @@ fn discarded(volume: &Volume, members: &[&NodeView]) -> Option<String> {
     (!known).then(|| format!("`discard` names {}, which has no disk for the volume", discard.node))
 }
 
-/// The volumes that a node has a disk for, with their minors: what a check of replication looks at there.
-pub(super) fn on_node(barclamp: &Barclamp, cluster: &ClusterView, node: &NodeName) -> BTreeMap<String, u32> {
+/// The engine of a barclamp's volumes, as its items have it.
+fn engine_of(barclamp: &Barclamp) -> Option<Engine> {
+    barclamp.items.iter().find_map(|item| match &item.kind {
+        Kind::Volume(volume) => Some(volume.engine),
+        _ => None,
+    })
+}
+
+/// The volumes that a node has a disk for: what a check of replication looks at there.
+pub(super) fn on_node(barclamp: &Barclamp, cluster: &ClusterView, node: &NodeName) -> BTreeSet<VolumeId> {
+    let Some(engine) = engine_of(barclamp) else { return BTreeSet::new() };
     let attributes = cluster.barclamps.get(&barclamp.manifest.name);
     let volumes = attributes.and_then(|attributes| attributes.get(VOLUMES)).and_then(Value::as_object);
     let role = RoleName::new(ROLE).map(|role| with_role(barclamp, cluster, &role)).unwrap_or_default();
-    let mut found = BTreeMap::new();
+    let mut found = BTreeSet::new();
     for (name, volume) in volumes.into_iter().flatten() {
         let named = volume.get("nodes").and_then(Value::as_array);
         let has = named.map_or_else(
@@ -245,7 +261,7 @@ pub(super) fn on_node(barclamp: &Barclamp, cluster: &ClusterView, node: &NodeNam
         );
         let minor = volume.get("minor").and_then(Value::as_u64).and_then(|minor| u32::try_from(minor).ok());
         if let (true, Some(minor)) = (has, minor) {
-            found.insert(name.clone(), minor);
+            found.insert(VolumeId { engine, name: name.clone(), minor });
         }
     }
     found

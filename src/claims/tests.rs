@@ -82,7 +82,7 @@ fn facts(nodes: &[(&str, Vec<BlockDevice>, ClaimLedger)]) -> FleetFacts {
         };
         (node(name), NodeOutcome::Answered(Box::new(facts)))
     };
-    FleetFacts { nodes: nodes.iter().map(of).collect() }
+    FleetFacts { nodes: nodes.iter().map(of).collect(), program: None }
 }
 
 fn request(nodes: &[&str], across: Across) -> ClaimRequest {

@@ -169,6 +169,7 @@ fn fleet() -> FleetFacts {
             (name("frozen"), answered(frozen)),
             (name("gone"), NodeOutcome::Failed(lost)),
         ]),
+        program: None,
     }
 }
 

@@ -28,6 +28,7 @@ mod opened;
 mod plan;
 mod replica;
 mod replica_text;
+mod replica_words;
 mod run;
 mod saved_plan;
 mod status;

@@ -11,6 +11,7 @@ use replicad::settings::Settings;
 use replicad::volume::{Paths, Volume};
 
 use super::replica_text;
+use super::replica_words::{self, Word};
 use super::{CommandError, Console, ExitCode};
 
 /// How long a process that was started may take until it answers.
@@ -118,6 +119,16 @@ enum ReplicaVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the role here, in a word
+    Role(Which),
+    /// Print the state of the connection to the peer with a disk, in a word
+    Cstate(Which),
+    /// Print the states of the disks here and there
+    Dstate(Which),
+    /// Print the generations of the data on the disk here, whether the volume is up or not
+    GetGi(Here),
+    /// Print the path of the disk here
+    ShLlDev(Here),
     /// Show what happens to the volume, as JSON lines, until interrupted
     Events {
         #[command(flatten)]
@@ -126,12 +137,25 @@ enum ReplicaVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print the volume's metrics as Prometheus reads them, for node_exporter's textfile collector
+    Metrics(Which),
     /// Compare with a peer, block by block; what differs is marked
     Verify(Peer),
     /// Throw the data here away, and take all of the peer's
     Invalidate(Peer),
     /// Throw the peer's data away, and send it all of this node's
     InvalidateRemote(Peer),
+    /// Make the volume larger on all nodes, after their devices have grown
+    Resize {
+        #[command(flatten)]
+        which: Which,
+        /// Bytes of the volume [default: what all disks have room for]
+        #[arg(long, value_name = "BYTES")]
+        size: Option<u64>,
+        /// What is new holds the same on all nodes: it is not copied
+        #[arg(long)]
+        assume_clean: bool,
+    },
     /// Call the data here outdated: it is not promoted until it has met the peer's
     Outdate(Which),
     /// Let all I/O wait
@@ -202,10 +226,22 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
         ReplicaVerb::Attach(which) => which.order(Order::Attach),
         ReplicaVerb::Detach(which) => which.order(Order::Detach),
         ReplicaVerb::Status { which, json } => status(which, *json, console),
+        ReplicaVerb::Role(which) => word(which, Word::Role, console),
+        ReplicaVerb::Cstate(which) => word(which, Word::Connection, console),
+        ReplicaVerb::Dstate(which) => word(which, Word::Disks, console),
+        ReplicaVerb::GetGi(here) => get_gi(here, console),
+        ReplicaVerb::ShLlDev(here) => {
+            console.result(&format!("{}\n", disk(&here.settings()?)?.display()))?;
+            Ok(ExitCode::Done)
+        }
         ReplicaVerb::Events { which, .. } => events(which, console),
+        ReplicaVerb::Metrics(which) => metrics(which, console),
         ReplicaVerb::Verify(with) => with.which.order(Order::Verify { peer: peer(with) }),
         ReplicaVerb::Invalidate(by) => by.which.order(Order::Invalidate { peer: peer(by) }),
         ReplicaVerb::InvalidateRemote(of) => of.which.order(Order::InvalidateRemote { peer: peer(of) }),
+        ReplicaVerb::Resize { which, size, assume_clean } => {
+            which.order(Order::Resize { size: *size, assume_clean: *assume_clean })
+        }
         ReplicaVerb::Outdate(which) => which.order(Order::Outdate),
         ReplicaVerb::SuspendIo(which) => which.order(Order::SuspendIo),
         ReplicaVerb::ResumeIo(which) => which.order(Order::ResumeIo),
@@ -226,9 +262,7 @@ fn serve(here: &Here) -> Result<ExitCode, CommandError> {
 
 fn create_md(here: &Here, force: bool, console: &Console) -> Result<ExitCode, CommandError> {
     let settings = here.settings()?;
-    let Some(path) = &settings.own().disk else {
-        return Err(CommandError::new(ExitCode::Usage, format!("{} has no disk", settings.node)));
-    };
+    let path = disk(&settings)?;
     let diskful = settings.nodes.values().filter(|node| node.disk.is_some()).count().saturating_sub(1);
     let peers = u8::try_from(diskful).unwrap_or(DEFAULT_PEERS).max(DEFAULT_PEERS);
     let store = Store::open(path).map_err(|error| failed("no metadata was made", &error))?;
@@ -239,6 +273,25 @@ fn create_md(here: &Here, force: bool, console: &Console) -> Result<ExitCode, Co
         _ => failed("no metadata was made", &error),
     })?;
     console.say(&format!("{}: {} bytes for data\n", path.display(), layout.data_bytes()));
+    Ok(ExitCode::Done)
+}
+
+fn disk(settings: &Settings) -> Result<&Path, CommandError> {
+    let none = || CommandError::new(ExitCode::Usage, format!("{} has no disk", settings.node));
+    settings.own().disk.as_deref().ok_or_else(none)
+}
+
+fn word(which: &Which, word: Word, console: &Console) -> Result<ExitCode, CommandError> {
+    let reply = which.connection()?.call(Order::Status).map_err(|error| failed(&which.name, &error))?;
+    console.result(&format!("{}\n", replica_words::of_status(&reply.status.unwrap_or_default(), word)))?;
+    Ok(ExitCode::Done)
+}
+
+fn get_gi(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
+    let settings = here.settings()?;
+    let peer = settings.nodes.iter().find(|(name, node)| **name != settings.node && node.disk.is_some());
+    let peer = peer.map_or(settings.own().id, |(_, node)| node.id);
+    console.result(&format!("{}\n", replica_words::generations(disk(&settings)?, peer)?))?;
     Ok(ExitCode::Done)
 }
 
@@ -294,6 +347,15 @@ fn status(which: &Which, json: bool, console: &Console) -> Result<ExitCode, Comm
         console.json(&status)?
     } else {
         console.result(&replica_text::status(&status))?
+    }
+    Ok(ExitCode::Done)
+}
+
+fn metrics(which: &Which, console: &Console) -> Result<ExitCode, CommandError> {
+    let reply = which.connection()?.call(Order::Metrics).map_err(|error| failed(&which.name, &error))?;
+    match reply.metrics {
+        Some(metrics) => console.result(&metrics)?,
+        None => return Err(CommandError::new(ExitCode::Failed, format!("{}: no metrics came", which.name))),
     }
     Ok(ExitCode::Done)
 }

@@ -73,16 +73,15 @@ fn in_sync(declarations: &[Declaration]) -> Vec<VolumeSync> {
         _ => None,
     });
     let volumes = declarations.iter().filter_map(|declaration| match declaration {
-        Declaration::DrbdVolume(volume) => Some(volume),
+        Declaration::Volume(volume) => Some(volume),
         _ => None,
     });
     volumes
         .map(|volume| VolumeSync {
-            id: ResourceId::of_cluster("in-sync", &volume.name, &volume.cluster),
+            id: ResourceId::of_cluster("in-sync", &volume.volume.name, &volume.cluster),
             requires: std::iter::once(volume.id.clone()).chain(cib.clone()).collect(),
             volume_id: volume.id.clone(),
-            volume: volume.name.clone(),
-            minor: volume.minor,
+            volume: volume.volume.clone(),
             node: volume.founder.clone(),
             size_bytes: volume.members.values().map(|device| device.size_bytes).max().unwrap_or(0),
         })
@@ -103,48 +102,25 @@ fn resource(
     formed: Option<&ResourceId>,
 ) -> Box<dyn Resource> {
     let after = |requires: Vec<ResourceId>| if requires.is_empty() { first.to_vec() } else { requires };
+    macro_rules! behind_the_checks {
+        ($it:ident) => {{
+            $it.requires = after($it.requires);
+            Box::new($it)
+        }};
+    }
     match declaration {
-        Declaration::Packages(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::File(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Unit(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Hosts(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Secret(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Module(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Sysctl(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Claim(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::Filesystem(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::SbdHeader(mut it) => {
-            it.requires = after(it.requires);
-            Box::new(it)
-        }
-        Declaration::DrbdVolume(mut it) => {
+        Declaration::Packages(mut it) => behind_the_checks!(it),
+        Declaration::File(mut it) => behind_the_checks!(it),
+        Declaration::Unit(mut it) => behind_the_checks!(it),
+        Declaration::Hosts(mut it) => behind_the_checks!(it),
+        Declaration::Secret(mut it) => behind_the_checks!(it),
+        Declaration::Program(mut it) => behind_the_checks!(it),
+        Declaration::Module(mut it) => behind_the_checks!(it),
+        Declaration::Sysctl(mut it) => behind_the_checks!(it),
+        Declaration::Claim(mut it) => behind_the_checks!(it),
+        Declaration::Filesystem(mut it) => behind_the_checks!(it),
+        Declaration::SbdHeader(mut it) => behind_the_checks!(it),
+        Declaration::Volume(mut it) => {
             it.requires = after(it.requires);
             it
         }

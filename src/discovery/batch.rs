@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::ClusterProbe;
-use super::drbd::{DrbdModuleProbe, DrbdProbe};
+use super::drbd::{DrbdModuleProbe, VolumeProbe};
 use super::file::FileProbe;
 use super::frames::Reply;
 use super::module::ModuleProbe;
@@ -71,9 +71,9 @@ pub(super) fn batches(queries: &BTreeSet<Query>) -> Vec<Batch> {
             Query::Module { name } => modules.push(name.clone()),
             Query::Sysctl { key } => sysctls.push(key.clone()),
             Query::DrbdModule => batches.push(Batch::new(vec![query.clone()], DrbdModuleProbe)),
-            Query::DrbdStatus => batches.push(Batch::new(vec![query.clone()], DrbdProbe(None))),
-            Query::Drbd(volume) => {
-                batches.push(Batch::new(vec![query.clone()], DrbdProbe(Some(volume.clone()))));
+            Query::Volumes => batches.push(Batch::new(vec![query.clone()], VolumeProbe(None))),
+            Query::Volume(volume) => {
+                batches.push(Batch::new(vec![query.clone()], VolumeProbe(Some(volume.clone()))));
             }
             Query::Seeded(directory) => {
                 batches.push(Batch::new(vec![query.clone()], SeededProbe(directory.clone())));

@@ -53,7 +53,7 @@ pub async fn discover(
         };
         nodes.insert(node, outcome);
     }
-    FleetFacts { nodes }
+    FleetFacts { nodes, program: None }
 }
 
 /// Answers these queries, `parallel` nodes at a time, and adds the observations to the nodes' facts (a repeated

@@ -28,7 +28,7 @@ pub use modernise::{Generation, Modernised};
 pub use observed::{Head, Observed};
 pub use options::{Options, Sections};
 pub use parse::{MAX_CONF_BYTES, MAX_DEPTH, ParseError, ParseErrorKind};
-pub use status::{Generations, VolumeStatus, parse_proc_drbd, parse_status_json};
+pub use status::{Generations, VolumeStatus, parse_proc_drbd, parse_replica_status, parse_status_json};
 pub use tree::{Entry, Section, Statement};
 pub use word::{MAX_BARE_BYTES, MAX_QUOTED_BYTES, Word, WordError};
 

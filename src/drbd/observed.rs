@@ -1,11 +1,12 @@
-//! What was seen of DRBD on one node, and of one volume's disk there.
+//! What was seen of replication on one node, and of one volume's disk there.
 //!
 //! In: the lines of the probe (`discovery/drbd.rs`): a keyword, a blank, the rest. Out: typed values. A line that is not
 //! understood is left out.
 
 use std::collections::BTreeMap;
 
-use super::status::{Generations, VolumeStatus, parse_proc_drbd, parse_status_json};
+use super::status::{Generations, VolumeStatus, parse_proc_drbd, parse_replica_status, parse_status_json};
+use crate::engine::{Engine, VolumeId};
 
 /// Bytes of a sector, whatever the device's own.
 const SECTOR_BYTES: u64 = 512;
@@ -15,8 +16,10 @@ const SECTOR_BYTES: u64 = 512;
 pub struct Observed {
     /// Version of the module, if it is loaded.
     pub module: Option<String>,
-    /// The volumes that are up, by minor.
+    /// The volumes of DRBD that are up, by minor.
     pub volumes: BTreeMap<u32, VolumeStatus>,
+    /// The volumes of hactl's own engine that are up, by name.
+    pub replicas: BTreeMap<String, VolumeStatus>,
     /// Their names, by minor, where udev made links.
     pub names: BTreeMap<u32, String>,
     /// The generations of the volume's data, where there is metadata.
@@ -69,6 +72,7 @@ impl Observed {
                 "module" => seen.module = Some(rest.to_owned()),
                 "proc" => proc.extend([rest, "\n"]),
                 "json" => json.extend([rest, "\n"]),
+                "replica" => seen.replicas.extend(parse_replica_status(rest)),
                 "name" => {
                     if let Some((minor, name)) = rest.split_once(' ')
                         && let Ok(minor) = minor.parse()
@@ -91,6 +95,36 @@ impl Observed {
         }
         seen.volumes = if json.is_empty() { parse_proc_drbd(&proc) } else { parse_status_json(&json) };
         seen
+    }
+
+    /// How a volume is, where it is up.
+    #[must_use]
+    pub fn status(&self, volume: &VolumeId) -> Option<&VolumeStatus> {
+        match volume.engine {
+            Engine::Drbd => self.volumes.get(&volume.minor),
+            Engine::Replica => self.replicas.get(&volume.name),
+        }
+    }
+
+    /// Another volume that has the device of this one.
+    #[must_use]
+    pub fn other_at(&self, volume: &VolumeId) -> Option<&str> {
+        let name = self.names.get(&volume.minor).filter(|_| volume.engine == Engine::Drbd)?;
+        (*name != volume.name).then_some(name)
+    }
+
+    /// How large a volume is in bytes, where it is up and attached.
+    #[must_use]
+    pub fn volume_bytes(&self, volume: &VolumeId) -> Option<u64> {
+        self.device_bytes.or_else(|| self.status(volume)?.bytes)
+    }
+
+    /// All volumes that are up, with their names.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, &VolumeStatus)> {
+        let name = |minor: &u32| self.names.get(minor).cloned().unwrap_or_else(|| format!("drbd{minor}"));
+        let kernel = self.volumes.iter().map(|(minor, status)| (name(minor), status));
+        kernel.chain(self.replicas.iter().map(|(name, status)| (name.clone(), status))).collect()
     }
 }
 

@@ -35,6 +35,8 @@ pub struct VolumeStatus {
     pub finish: Option<String>,
     /// Whether requests are held back, as while a peer is fenced.
     pub suspended: bool,
+    /// The volume's size in bytes, where it is told.
+    pub bytes: Option<u64>,
 }
 
 impl VolumeStatus {
@@ -192,6 +194,31 @@ pub fn parse_status_json(text: &str) -> BTreeMap<u32, VolumeStatus> {
     volumes
 }
 
+/// Reads `hactl replica status --json`: a volume and its name, told by the peer with a disk that is furthest from being in
+/// sync. `None` for what is none.
+#[must_use]
+pub fn parse_replica_status(text: &str) -> Option<(String, VolumeStatus)> {
+    let resource: Value = serde_json::from_str(text.get(..MAX_STATUS_BYTES).unwrap_or(text)).ok()?;
+    let name = resource.get("name").and_then(Value::as_str)?.to_owned();
+    let device = list(&resource, "devices").first()?;
+    let base = VolumeStatus {
+        role: word(&resource, "role"),
+        disk: word(device, "disk-state"),
+        suspended: resource.get("suspended").and_then(Value::as_bool).unwrap_or(false),
+        bytes: device.get("size").and_then(Value::as_u64).and_then(|kib| kib.checked_mul(1024)),
+        ..VolumeStatus::default()
+    };
+    let diskful = |peer: &&Value| {
+        !list(peer, "peer_devices").iter().any(|device| device.get("peer-client") == Some(&Value::Bool(true)))
+    };
+    let peers = list(&resource, "connections").iter().filter(diskful);
+    let status = peers
+        .map(|peer| with_peer(&base, peer, device.get("volume")))
+        .min_by_key(|peer| (peer.is_in_sync(), peer.is_connected()))
+        .unwrap_or(base);
+    Some((name, status))
+}
+
 fn with_peer(base: &VolumeStatus, peer: &Value, volume: Option<&Value>) -> VolumeStatus {
     let mut status = VolumeStatus {
         connection: word(peer, "connection-state"),
@@ -281,6 +308,7 @@ mod tests {
     use super::*;
 
     const PROC: &str = include_str!("../../tests/fixtures/drbd/proc-8.4.txt");
+    const REPLICA: &str = include_str!("../../tests/fixtures/drbd/status-replica.json");
     const JSON: &str = include_str!("../../tests/fixtures/drbd/status-9.json");
 
     #[test]
@@ -304,6 +332,17 @@ mod tests {
         assert_eq!(volumes[&0].problem(), None);
         assert_eq!(volumes[&1].to_string(), "SyncSource UpToDate/Inconsistent, 51.2 % done");
         assert!(parse_status_json("{").is_empty());
+    }
+
+    #[test]
+    fn a_volume_of_the_engine_is_told_by_its_peer_with_a_disk() {
+        let (name, status) = parse_replica_status(REPLICA).unwrap();
+        assert_eq!(
+            (name.as_str(), status.role.as_str(), status.bytes),
+            ("srv", "Primary", Some(268_390_400))
+        );
+        assert_eq!(status.to_string(), "SyncSource UpToDate/Inconsistent, 51.2 % done");
+        assert!(parse_replica_status("{}").is_none() && parse_replica_status("").is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::NodeFacts;
+use super::{Digest, NodeFacts};
 use crate::names::NodeName;
 use crate::transport::TransportError;
 
@@ -20,6 +20,8 @@ pub enum NodeOutcome {
 pub struct FleetFacts {
     /// By node.
     pub nodes: BTreeMap<NodeName, NodeOutcome>,
+    /// The running program, where a node is to have it.
+    pub program: Option<Digest>,
 }
 
 impl FleetFacts {

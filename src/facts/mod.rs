@@ -19,7 +19,7 @@ pub use fleet::{FleetFacts, NodeOutcome};
 pub use ledger::{LEDGER_FORMAT, LEDGER_PATH, Ledger, OwnedFile, OwnedUnit};
 pub use node::{Clock, Hardware, Kernel, Link, NodeFacts, OsRelease, PackageManager, Space};
 pub use observation::{
-    ClusterQuery, DrbdQuery, FileState, Observation, PackageState, Query, SeededQuery, UnitState,
+    ClusterQuery, FileState, Observation, PackageState, Query, SeededQuery, UnitState, VolumeQuery,
 };
 pub use stable_id::StableId;
 pub use storage::{BlockDevice, DeviceContent, DeviceUser, Signature};

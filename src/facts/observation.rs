@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use crate::engine::VolumeId;
 
 /// One thing that a resource needs to know about a node to be judged. A closed set: discovery merges the
 /// queries of all resources into one script per node.
@@ -41,10 +42,10 @@ pub enum Query {
     Cluster(ClusterQuery),
     /// The version of DRBD's kernel module; absent where the running kernel has none.
     DrbdModule,
-    /// All volumes of DRBD, as the kernel tells them.
-    DrbdStatus,
-    /// One volume of DRBD.
-    Drbd(DrbdQuery),
+    /// All replicated volumes, as their engines tell them.
+    Volumes,
+    /// One replicated volume.
+    Volume(VolumeQuery),
     /// A directory that is to live on a volume.
     Seeded(SeededQuery),
 }
@@ -58,13 +59,12 @@ pub struct SeededQuery {
     pub mount: Utf8PathBuf,
 }
 
-/// Which volume of DRBD is asked for.
+/// Which replicated volume is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct DrbdQuery {
-    /// Its name.
-    pub volume: String,
-    /// The number of its device.
-    pub minor: u32,
+pub struct VolumeQuery {
+    /// The volume.
+    #[serde(flatten)]
+    pub volume: VolumeId,
     /// The device that it lies on, where all about it is wanted, and not only its state.
     pub device: Option<String>,
 }

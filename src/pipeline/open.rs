@@ -7,12 +7,14 @@ use std::time::Instant;
 use super::prepare::Prepared;
 use super::{Options, PipelineError, Session, connect};
 use crate::apply::{Event, EventSink, Phase};
-use crate::barclamp::Registry;
+use crate::barclamp::{Kind, Registry};
 use crate::discovery;
 use crate::facts::{Digest, FleetFacts, NodeOutcome, Query};
 use crate::inventory::{Loaded, Node};
 use crate::plan::preflight;
 
+/// Where this program is read from, whatever has become of the file that it was started from.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The barclamp that uses the kernel's DRBD.
 const DRBD: &str = "drbd";
 
@@ -58,6 +60,15 @@ impl Session {
         Ok(session)
     }
 
+    /// Whether a barclamp in use wants the running program on nodes.
+    fn puts_the_program_somewhere(&self) -> bool {
+        let mut used = self.attributes.values().flat_map(|used| used.keys());
+        used.any(|name| {
+            let items = self.registry.get(name.as_str()).map(|barclamp| &barclamp.items);
+            items.is_ok_and(|items| items.iter().any(|item| matches!(item.kind, Kind::Program(_))))
+        })
+    }
+
     /// Learns the base facts of all nodes anew.
     pub(super) async fn discover(&mut self) {
         let began = Instant::now();
@@ -68,7 +79,13 @@ impl Session {
         if self.attributes.values().any(|used| used.keys().any(|name| name.as_str() == DRBD)) {
             first.insert(Query::DrbdModule);
         }
+        let program = match self.facts.program.take() {
+            Some(digest) => Some(digest),
+            None if self.puts_the_program_somewhere() => own_digest().await,
+            None => None,
+        };
         self.facts = discovery::discover(&self.fleet, &self.unusable, &first, self.options.parallel).await;
+        self.facts.program = program;
         for (node, outcome) in &self.facts.nodes {
             let problem = match outcome {
                 NodeOutcome::Answered(_) => None,
@@ -78,4 +95,10 @@ impl Session {
         }
         self.events.emit(Event::PhaseFinished { phase: Phase::Discover, took: began.elapsed() });
     }
+}
+
+/// The digest of the running program; `None` when it cannot be read, which what needs it then tells.
+async fn own_digest() -> Option<Digest> {
+    let read = || std::fs::read(THIS_PROGRAM).ok().map(|bytes| Digest::of(&bytes));
+    tokio::task::spawn_blocking(read).await.ok().flatten()
 }

@@ -88,7 +88,8 @@ impl Session {
         let asked = self.selected.iter().map(|node| (node.clone(), discovery::report_queries())).collect();
         self.observe(&asked).await;
         let selected = self.facts.nodes.iter().filter(|(node, _)| self.selected.contains(*node));
-        FleetFacts { nodes: selected.map(|(node, outcome)| (node.clone(), outcome.clone())).collect() }
+        let nodes = selected.map(|(node, outcome)| (node.clone(), outcome.clone())).collect();
+        FleetFacts { nodes, program: self.facts.program.clone() }
     }
 
     /// Plans the way from what was seen to what the inventory says.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, DrbdTarget, DrbdVerb, SeedSource};
+use super::{Check, SeedSource, VolumeTarget, VolumeVerb};
 use crate::facts::{ClaimEntry, Digest};
 use crate::names::NodeName;
 
@@ -101,6 +101,13 @@ pub enum Action {
     RemovePackages {
         /// Package names.
         packages: Vec<String>,
+    },
+    /// Put this very program on the node.
+    InstallProgram {
+        /// Absolute path.
+        path: Utf8PathBuf,
+        /// Its digest: this one, and no other.
+        digest: Digest,
     },
     /// Put a whole file in place atomically.
     ReplaceFile {
@@ -252,22 +259,22 @@ pub enum Action {
         /// How long a message may take to arrive, in seconds.
         msgwait_timeout_s: u32,
     },
-    /// Make DRBD's metadata at the end of the device that the guard names, which holds nothing.
-    CreateDrbdMetadata {
+    /// Make a replicated volume's metadata at the end of the device that the guard names, which holds nothing.
+    CreateVolumeMetadata {
         /// The volume.
-        target: DrbdTarget,
+        target: VolumeTarget,
     },
-    /// Something that DRBD's own tools do to a volume.
-    Drbd {
+    /// Something that an engine's own tools do to a volume.
+    Volume {
         /// The volume.
-        target: DrbdTarget,
+        target: VolumeTarget,
         /// What.
-        verb: DrbdVerb,
+        verb: VolumeVerb,
     },
     /// Make a file system on a volume that is Primary here and holds nothing, or nothing but what was not completed.
     MakeVolumeFilesystem {
         /// The volume.
-        target: DrbdTarget,
+        target: VolumeTarget,
         /// Which.
         fstype: FilesystemType,
         /// Its UUID, chosen beforehand.
@@ -278,7 +285,7 @@ pub enum Action {
     /// Grow the mounted file system of a volume to the volume's size.
     GrowVolumeFilesystem {
         /// The volume.
-        target: DrbdTarget,
+        target: VolumeTarget,
         /// Which.
         fstype: FilesystemType,
         /// Where it is mounted.
@@ -345,6 +352,7 @@ impl fmt::Display for Action {
             }
             Self::RemovePackages { packages } => write!(f, "remove packages {}", packages.join(" ")),
             Self::ReplaceFile { path, mode, .. } => write!(f, "write {path} ({mode:04o})"),
+            Self::InstallProgram { path, digest } => write!(f, "put hactl at {path} ({})", digest.short()),
             Self::RemoveFile { path, restore: None } => write!(f, "remove {path}"),
             Self::RemoveFile { path, restore: Some(_) } => write!(f, "put back the earlier {path}"),
             Self::Unit { unit, verb } => write!(f, "{} {unit}", verb.word()),
@@ -389,13 +397,15 @@ impl fmt::Display for Action {
                 write!(f, "make {} on {path} (UUID {uuid})", fstype.word())
             }
             Self::CreateSbdHeader { path, .. } => write!(f, "write the SBD header on {path}"),
-            Self::CreateDrbdMetadata { target } => write!(f, "make the metadata of DRBD on {}", target.path),
-            Self::Drbd { target, verb } => write!(f, "{verb} volume {}", target.volume),
+            Self::CreateVolumeMetadata { target } => {
+                write!(f, "make the metadata of {} on {}", target.volume.engine.title(), target.path)
+            }
+            Self::Volume { target, verb } => write!(f, "{verb} volume {}", target.volume),
             Self::MakeVolumeFilesystem { target, fstype, uuid, .. } => {
-                write!(f, "make {} on /dev/drbd{} (UUID {uuid})", fstype.word(), target.minor)
+                write!(f, "make {} on {} (UUID {uuid})", fstype.word(), target.volume.device())
             }
             Self::GrowVolumeFilesystem { target, fstype, .. } => {
-                write!(f, "grow {} on /dev/drbd{}", fstype.word(), target.minor)
+                write!(f, "grow {} on {}", fstype.word(), target.volume.device())
             }
             Self::CleanupResource { resource, target } => {
                 write!(f, "forget the failures of {resource} on {target}")

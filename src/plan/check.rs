@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::cib::{ClusterStatus, parse_crm_mon};
 use crate::corosync::parse_quorum_status;
 use crate::drbd::Observed;
-use crate::facts::{ClusterQuery, Digest, DrbdQuery, Observation, Query};
+use crate::engine::VolumeId;
+use crate::facts::{ClusterQuery, Digest, Observation, Query, VolumeQuery};
 use crate::names::NodeName;
 use crate::plan::VolumeGoal;
 
@@ -57,12 +58,11 @@ pub enum Check {
         /// On or off.
         on: bool,
     },
-    /// A volume of DRBD is this far.
+    /// A replicated volume is this far.
     Volume {
-        /// Its name.
-        volume: String,
-        /// The number of its device.
-        minor: u32,
+        /// The volume.
+        #[serde(flatten)]
+        volume: VolumeId,
         /// How far.
         goal: VolumeGoal,
     },
@@ -86,11 +86,9 @@ impl Check {
             Self::UnitActive { unit, .. } => BTreeSet::from([Query::Unit { name: unit.clone() }]),
             Self::Membership { .. } => BTreeSet::from([Query::Cluster(ClusterQuery::Quorum)]),
             Self::Settled => BTreeSet::from([Query::Cluster(ClusterQuery::Idle)]),
-            Self::Volume { volume, minor, .. } => BTreeSet::from([Query::Drbd(DrbdQuery {
-                volume: volume.clone(),
-                minor: *minor,
-                device: None,
-            })]),
+            Self::Volume { volume, .. } => {
+                BTreeSet::from([Query::Volume(VolumeQuery { volume: volume.clone(), device: None })])
+            }
             Self::Online { .. } | Self::AllStopped | Self::Maintenance { .. } | Self::Running { .. } => {
                 BTreeSet::from([Query::Cluster(ClusterQuery::Status)])
             }
@@ -133,8 +131,8 @@ impl Check {
                 Some("idle") => Ok(()),
                 Some(pending) => Err(pending_actions(pending)),
             },
-            (Self::Volume { minor, goal, .. }, Observation::Text(text)) => {
-                judge_volume(*minor, *goal, text.as_deref().unwrap_or_default())
+            (Self::Volume { volume, goal }, Observation::Text(text)) => {
+                judge_volume(volume, *goal, text.as_deref().unwrap_or_default())
             }
             (_, Observation::Text(text)) => self.judge_status(text.as_deref()),
             _ => Err("it was not looked at as what it is".to_owned()),
@@ -171,9 +169,9 @@ impl Check {
     }
 }
 
-fn judge_volume(minor: u32, goal: VolumeGoal, text: &str) -> Result<(), String> {
+fn judge_volume(volume: &VolumeId, goal: VolumeGoal, text: &str) -> Result<(), String> {
     let seen = Observed::parse(text);
-    let status = seen.volumes.get(&minor).ok_or("it is not up here")?;
+    let status = seen.status(volume).ok_or("it is not up here")?;
     let reached = match goal {
         VolumeGoal::Connected => status.is_connected(),
         VolumeGoal::UpToDate => status.is_in_sync(),
@@ -182,7 +180,12 @@ fn judge_volume(minor: u32, goal: VolumeGoal, text: &str) -> Result<(), String> 
         "WFConnection" | "Connecting" => format!(
             "{status}: its peer does not answer (is it up there, and does its TCP port pass on the replication link?)"
         ),
-        "StandAlone" => format!("{status}: it gave up on its peer (`dmesg` on the node says why)"),
+        "StandAlone" => {
+            format!(
+                "{status}: it gave up on its peer ({} on the node says why)",
+                volume.engine.log(&volume.name)
+            )
+        }
         _ => status.to_string(),
     })
 }

@@ -60,6 +60,7 @@ fn origin(step: &Step, facts: &FleetFacts) -> Origin {
     match &step.action {
         Action::ReplaceFile { path, .. }
         | Action::RemoveFile { path, .. }
+        | Action::InstallProgram { path, .. }
         | Action::CopySecret { path, .. } => {
             let Some(owned) = ledger.files.get(path) else { return Origin::NeverApplied };
             let Some(left) = &owned.digest else { return Origin::Unclear };
@@ -127,7 +128,7 @@ mod tests {
             ..NodeFacts::unknown("not asked")
         };
         let name = NodeName::new("alpha").unwrap();
-        FleetFacts { nodes: [(name, NodeOutcome::Answered(Box::new(node)))].into() }
+        FleetFacts { nodes: [(name, NodeOutcome::Answered(Box::new(node)))].into(), program: None }
     }
 
     fn plan() -> Plan {

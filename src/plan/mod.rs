@@ -20,4 +20,4 @@ pub use document::{Blocked, Note, PLAN_FORMAT, Plan, ResourceChange};
 pub use drift::{Origin, origins};
 pub use restrict::restrict;
 pub use step::{DeviceGuard, Guard, Risk, Step, StepId};
-pub use volume::{DrbdTarget, DrbdVerb, SeedSource, VolumeGoal};
+pub use volume::{SeedSource, VolumeGoal, VolumeTarget, VolumeVerb};

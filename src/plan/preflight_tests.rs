@@ -94,7 +94,7 @@ fn told_of(steps: &[Step], damage: impl FnOnce(&mut NodeFacts)) -> Vec<String> {
     damage(&mut alpha);
     let nodes = [("alpha", alpha), ("beta", healthy("beta", 12))];
     let nodes = nodes.map(|(node, facts)| (name(node), NodeOutcome::Answered(Box::new(facts))));
-    let found = check([&cluster(INVENTORY)], &FleetFacts { nodes: nodes.into() }, steps);
+    let found = check([&cluster(INVENTORY)], &FleetFacts { nodes: nodes.into(), program: None }, steps);
     for blocked in &found {
         assert_eq!(blocked.node, Some(name("alpha")), "beta is healthy: {blocked:?}");
         assert!(!blocked.advice.is_empty(), "{blocked:?} says what to do");
@@ -165,7 +165,7 @@ fn healthy_nodes_are_accepted() {
 #[test]
 fn a_node_that_did_not_answer_is_refused() {
     let nodes = [(name("alpha"), NodeOutcome::Answered(Box::new(healthy("alpha", 11))))];
-    let found = check([&cluster(INVENTORY)], &FleetFacts { nodes: nodes.into() }, &[quiet()]);
+    let found = check([&cluster(INVENTORY)], &FleetFacts { nodes: nodes.into(), program: None }, &[quiet()]);
     let [only] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((only.node.clone(), only.reason.as_str()), (Some(name("beta")), "it could not be asked"));
 }
@@ -292,7 +292,7 @@ fn a_loopback_address_is_a_link_of_a_single_node() {
     let mut alpha = healthy("alpha", 11);
     alpha.links = Fact::Known(vec![interface(0, "127.0.0.1", true)]);
     let nodes = [(name("alpha"), NodeOutcome::Answered(Box::new(alpha)))];
-    assert_eq!(check([&cluster(single)], &FleetFacts { nodes: nodes.into() }, &[quiet()]), []);
+    assert_eq!(check([&cluster(single)], &FleetFacts { nodes: nodes.into(), program: None }, &[quiet()]), []);
 }
 
 #[test]
@@ -354,7 +354,8 @@ fn everything_is_told_at_once_for_all_nodes() {
     leftover_cib(&mut beta);
     let nodes = [("alpha", alpha), ("beta", beta)];
     let nodes = nodes.map(|(node, facts)| (name(node), NodeOutcome::Answered(Box::new(facts))));
-    let found = check([&cluster(INVENTORY)], &FleetFacts { nodes: nodes.into() }, &[installation()]);
+    let found =
+        check([&cluster(INVENTORY)], &FleetFacts { nodes: nodes.into(), program: None }, &[installation()]);
     let of = |node: &str| found.iter().filter(|blocked| blocked.node == Some(name(node))).count();
     assert_eq!((of("alpha"), of("beta")), (2, 2), "{found:#?}");
 }

@@ -5,22 +5,22 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::FilesystemType;
+use crate::engine::VolumeId;
 
-/// A volume of DRBD on one node.
+/// A replicated volume on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrbdTarget {
-    /// Its name: DRBD's resource.
-    pub volume: String,
-    /// The number of its device.
-    pub minor: u32,
+pub struct VolumeTarget {
+    /// The volume.
+    #[serde(flatten)]
+    pub volume: VolumeId,
     /// The claimed device that it lies on there.
     pub path: String,
 }
 
-/// What is done to a volume by DRBD's own tools. Each looks first whether the volume is still as it must be.
+/// What is done to a volume by its engine's own tools. Each looks first whether the volume is still as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DrbdVerb {
+pub enum VolumeVerb {
     /// Attach the disk and connect.
     Up,
     /// Take over changed options.
@@ -44,7 +44,7 @@ pub enum DrbdVerb {
     Connect,
 }
 
-impl DrbdVerb {
+impl VolumeVerb {
     /// Its name in ids of steps.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -62,7 +62,7 @@ impl DrbdVerb {
     }
 }
 
-impl fmt::Display for DrbdVerb {
+impl fmt::Display for VolumeVerb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Up => "bring up",

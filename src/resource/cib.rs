@@ -11,7 +11,7 @@ use crate::names::{ClusterName, NodeName};
 use crate::plan::{Action, Blocked, Check, Guard, Note};
 
 /// How long Pacemaker may take to do all that a change of the CIB asks for.
-const SETTLE_LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(300);
 /// How many objects of others a plan names.
 const MAX_FOREIGN_NAMED: usize = 40;
 /// The schema of a CIB that does not exist yet; Pacemaker's own is used where there is one.

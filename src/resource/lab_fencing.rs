@@ -135,7 +135,10 @@ mod tests {
                 ..NodeFacts::unknown("not asked")
             }))
         };
-        FleetFacts { nodes: nodes.map(|(name, observation)| (node(name), answered(observation))).into() }
+        FleetFacts {
+            nodes: nodes.map(|(name, observation)| (node(name), answered(observation))).into(),
+            program: None,
+        }
     }
 
     fn judged(agent: &str, beta: Observation) -> Result<Change, Blocked> {

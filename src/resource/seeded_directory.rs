@@ -379,7 +379,10 @@ mod tests {
                 ..NodeFacts::unknown("not asked")
             }))
         };
-        let facts = FleetFacts { nodes: [(node("alpha"), facts(alpha)), (node("beta"), facts(beta))].into() };
+        let facts = FleetFacts {
+            nodes: [(node("alpha"), facts(alpha)), (node("beta"), facts(beta))].into(),
+            program: None,
+        };
         let (secrets, pending) = (SecretStore::default(), BTreeSet::new());
         wanted.diff(&DiffContext { facts: &facts, secrets: &secrets, pending: &pending })
     }

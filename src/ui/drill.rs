@@ -46,7 +46,7 @@ pub fn drill_text(report: &DrillReport, all: bool, theme: Theme) -> String {
         row("requests failed", requests.failed.to_string(), Tone::Plain, more);
     }
     if let Some(bytes) = report.resynced_bytes {
-        row("resynced", size(bytes), Tone::Plain, "by the kernel's log of the survivor".to_owned());
+        row("resynced", size(bytes), Tone::Plain, "by the log of the survivor".to_owned());
     }
     let (back, tone) = time(report.back_after_ms);
     row("back and clean", back, tone, report.victim.to_string());
@@ -112,7 +112,7 @@ mod tests {
   writes lost      0           of 1200 writes acknowledged
   no answers for   9.4 s       192.0.2.9 port 80
   requests failed  9           of 400 requests
-  resynced         12.0 KiB    by the kernel's log of the survivor
+  resynced         12.0 KiB    by the log of the survivor
   back and clean   1 min 35 s  alpha
 Verified: 0 checks, all hold.
 The cluster survived it: nothing that was acknowledged is lost.

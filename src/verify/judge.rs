@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::barclamp::{DeclaredCheck, Expect};
 use crate::cib::{ClusterStatus, parse_crm_mon};
 use crate::drbd::{Observed, VolumeStatus};
+use crate::engine::VolumeId;
 use crate::facts::{ClusterQuery, Observation, Query};
 use crate::inventory::Cluster;
 use crate::names::NodeName;
@@ -19,7 +20,7 @@ pub fn queries(expect: &Expect) -> BTreeSet<Query> {
             BTreeSet::from([Query::Cluster(ClusterQuery::Status)])
         }
         Expect::Unit { name, .. } => BTreeSet::from([Query::Unit { name: name.clone() }]),
-        Expect::Replication { .. } => BTreeSet::from([Query::DrbdStatus]),
+        Expect::Replication { .. } => BTreeSet::from([Query::Volumes]),
         Expect::Http { .. } | Expect::Tcp { .. } => BTreeSet::new(),
     }
 }
@@ -56,21 +57,18 @@ fn status(observe: &dyn Fn(&Query) -> Observation) -> Result<ClusterStatus, Stri
     }
 }
 
-fn replication(
-    volumes: &BTreeMap<String, u32>,
-    observe: &dyn Fn(&Query) -> Observation,
-) -> Result<(), String> {
-    let text = match observe(&Query::DrbdStatus) {
+fn replication(volumes: &BTreeSet<VolumeId>, observe: &dyn Fn(&Query) -> Observation) -> Result<(), String> {
+    let text = match observe(&Query::Volumes) {
         Observation::Text(text) => text.unwrap_or_default(),
-        Observation::Unknown(why) => return Err(format!("DRBD could not be asked: {why}")),
-        _ => return Err("DRBD was not looked at".to_owned()),
+        Observation::Unknown(why) => return Err(format!("replication could not be looked at: {why}")),
+        _ => return Err("replication was not looked at".to_owned()),
     };
     let seen = Observed::parse(&text);
     let mut problems = Vec::new();
-    for (name, minor) in volumes {
-        match seen.volumes.get(minor).map(VolumeStatus::problem) {
-            None => problems.push(format!("{name} is not up")),
-            Some(Some(problem)) => problems.push(format!("{name}: {problem}")),
+    for volume in volumes {
+        match seen.status(volume).map(VolumeStatus::problem) {
+            None => problems.push(format!("{volume} is not up")),
+            Some(Some(problem)) => problems.push(format!("{volume}: {problem}")),
             Some(None) => {}
         }
     }

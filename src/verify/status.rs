@@ -188,7 +188,7 @@ pub struct VolumeReport {
 #[must_use]
 pub fn status_queries() -> BTreeSet<Query> {
     let cluster = [ClusterQuery::Status, ClusterQuery::Quorum, ClusterQuery::Links].map(Query::Cluster);
-    cluster.into_iter().chain([Query::DrbdStatus]).collect()
+    cluster.into_iter().chain([Query::Volumes]).collect()
 }
 
 /// How these clusters are.
@@ -379,7 +379,7 @@ fn state_of(view: &ClusterStatus, name: &str) -> NodeState {
 fn volumes(cluster: &Cluster, facts: &FleetFacts, problems: &mut Vec<String>) -> Vec<VolumeReport> {
     let mut volumes: Vec<VolumeReport> = Vec::new();
     for name in cluster.nodes.keys() {
-        let seen = match facts.node(name).map(|node| node.observation(&Query::DrbdStatus)) {
+        let seen = match facts.node(name).map(|node| node.observation(&Query::Volumes)) {
             Some(Observation::Text(Some(text))) => Observed::parse(&text),
             Some(Observation::Unknown(why)) => {
                 problems.push(format!("{name}: {why}"));
@@ -387,9 +387,9 @@ fn volumes(cluster: &Cluster, facts: &FleetFacts, problems: &mut Vec<String>) ->
             }
             _ => continue,
         };
-        for (minor, status) in &seen.volumes {
+        for (volume, status) in seen.all() {
             let volume = VolumeReport {
-                name: seen.names.get(minor).cloned().unwrap_or_else(|| format!("drbd{minor}")),
+                name: volume,
                 node: name.clone(),
                 role: status.role.clone(),
                 connection: status.connection.clone(),

@@ -4,12 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::lab::TestLab;
 
-/// Longest time until DRBD's sides have met or agreed.
-const DRBD_LIMIT: Duration = Duration::from_secs(120);
 /// Longest time until a machine that was reset or fenced is back.
 const BACK_LIMIT: Duration = Duration::from_secs(300);
-/// Both sides are there and whole.
-const IN_SYNC: &str = "grep -q 'cs:Connected ro:[A-Za-z]*/[A-Za-z]* ds:UpToDate/UpToDate' /proc/drbd";
 
 pub(crate) fn a_pair_of_virtual_machines() {
     let options =
@@ -19,8 +15,6 @@ pub(crate) fn a_pair_of_virtual_machines() {
     disks(&lab);
     disk_faults(&lab);
     stands_still(&lab);
-    drbd(&lab);
-    fenced(&lab);
     watchdog(&lab);
     cables(&lab);
     shut_down(&lab);
@@ -86,9 +80,6 @@ fn disk_faults(lab: &TestLab) {
     lab.wait_on("beta", "the new disk is there", BACK_LIMIT, &format!("test -b {disk}"));
     assert_eq!(size(), (288 << 20).to_string());
     lab.on("beta", &format!("cmp --bytes 1M {disk} /dev/zero && {write}"));
-    // As it was: DRBD wants two of one size, and nothing on them.
-    lab.fault(&["replace-disk", "beta", "data1"]);
-    lab.wait_on("beta", "the new disk is there", BACK_LIMIT, &format!("test -b {disk}"));
     lab.say("a disk grew, failed, was slow and was replaced");
 }
 
@@ -107,62 +98,6 @@ fn stands_still(lab: &TestLab) {
 
 fn boot_id(lab: &TestLab, node: &str) -> String {
     lab.on(node, "cat /proc/sys/kernel/random/boot_id")
-}
-
-/// Two disks become one volume with the kernel's DRBD, configured by hand.
-fn drbd(lab: &TestLab) {
-    let links = lab.links();
-    let side = |node: &str| {
-        format!(
-            "  on {node} {{ device /dev/drbd0; disk /dev/disk/by-id/virtio-{node}-data1; address {}:7788; \
-             meta-disk internal; }}\n",
-            links[node][1]
-        )
-    };
-    let resource = format!("resource r0 {{\n  net {{ protocol C; }}\n{}{}}}\n", side("alpha"), side("beta"));
-    for node in ["alpha", "beta"] {
-        lab.on(node, &format!("printf '%s' '{resource}' >/etc/drbd.d/r0.res && modprobe drbd"));
-        lab.on(node, "drbdadm create-md --force r0 && drbdadm up r0");
-    }
-    lab.wait_on("alpha", "both sides have met", DRBD_LIMIT, "grep -q 'cs:Connected' /proc/drbd");
-    lab.on("alpha", "drbdadm -- --clear-bitmap new-current-uuid r0/0 && drbdadm primary r0");
-    lab.wait_on("alpha", "both sides agree", DRBD_LIMIT, IN_SYNC);
-    // Discarding the disk would put all of it into the activity log.
-    lab.on("alpha", "mkfs.ext4 -q -E nodiscard,lazy_itable_init=0 /dev/drbd0 && mkdir -p /srv/r0 && mount /dev/drbd0 /srv/r0");
-    lab.on("alpha", "echo kept >/srv/r0/synced && sync");
-    lab.on("beta", "! drbdadm primary r0");
-    lab.say("DRBD of the kernel: connected, up to date, one primary");
-}
-
-/// A node takes another's power through the lab's fence device; what was written is on the survivor.
-fn fenced(lab: &TestLab) {
-    let before = boot_id(lab, "alpha");
-    let began = Instant::now();
-    lab.on("beta", &agent(lab, "off", "alpha"));
-    assert_eq!(lab.power("alpha"), ("off".to_owned(), false));
-    lab.say(&format!("fenced in {:.1} s", began.elapsed().as_secs_f64()));
-    lab.wait_on("beta", "the peer is gone", DRBD_LIMIT, "grep -q 'cs:WFConnection' /proc/drbd");
-    lab.on("beta", "drbdadm primary r0 && mkdir -p /srv/r0 && mount /dev/drbd0 /srv/r0");
-    assert_eq!(lab.on("beta", "cat /srv/r0/synced").trim(), "kept");
-    lab.on("beta", "dd if=/dev/urandom of=/srv/r0/more bs=64k count=16 status=none && sync");
-    lab.on("beta", &agent(lab, "on", "alpha"));
-    lab.wait_on("alpha", "it is back", BACK_LIMIT, "test ! -e /run/nologin");
-    assert_ne!(boot_id(lab, "alpha"), before);
-    lab.on("alpha", "test -e /etc/drbd.d/r0.res && drbdadm up r0");
-    lab.wait_on("alpha", "it has caught up", DRBD_LIMIT, IN_SYNC);
-    // Not the whole disk: what was written meanwhile, and the parts of 4 MiB that were in use when the power went (DRBD's
-    // activity log).
-    let received = lab.on("alpha", "sed -n 's/.* nr:\\([0-9]*\\) .*/\\1/p' /proc/drbd");
-    let kib: u64 = received.trim().parse().expect("a number of KiB");
-    assert!((1024..128 * 1024).contains(&kib), "{kib} KiB were resynchronised");
-    lab.on("beta", "umount /srv/r0 && drbdadm secondary r0");
-    lab.say(&format!("the survivor had the data; {kib} KiB were resynchronised"));
-}
-
-/// The words that make a node use the fence agent.
-fn agent(lab: &TestLab, action: &str, plug: &str) -> String {
-    let (address, port, secret) = lab.fence_device();
-    format!("fence_hactl_lab -o {action} -a {address} -u {port} -p {secret} -n {plug}")
 }
 
 /// A node that stops feeding its watchdog is reset by it.

@@ -32,9 +32,13 @@ pub(crate) fn sbd_on_a_shared_disk() {
 pub(crate) fn sbd_without_a_disk() {
     let mut lab =
         TestLab::up("sbd-diskless", &["--backend", "vm", "--nodes", "3", "--baked", "--disks", "none"]);
+    // Pacemaker fences nobody while it has nothing to run.
     instead_of_fencing(
         &mut lab,
-        &format!("        sbd: {{ devices: [], watchdog_timeout_s: {WATCHDOG_S} }}\n"),
+        &format!(
+            "        sbd: {{ devices: [], watchdog_timeout_s: {WATCHDOG_S} }}\n    resources:\n      vip:\n        \
+             primitive: ocf:heartbeat:IPaddr2\n        params: {{ ip: \"${{virtual_ip}}\", cidr_netmask: 24 }}\n"
+        ),
     );
     lab.hactl("apply", &["--yes"]).expect(0).warns("Verified");
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0);

@@ -241,6 +241,13 @@ impl Superblock {
         raw.to_vec()
     }
 
+    /// The same superblock for other places: those of a device that has grown.
+    #[must_use]
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
     /// Where everything lies.
     #[must_use]
     pub const fn layout(&self) -> &Layout {

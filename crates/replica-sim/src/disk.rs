@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use replica::bitmap::Bitmap;
 use replica::config::Config;
-use replica::ids::{BLOCK_BYTES, NodeId, SECTOR_BYTES};
+use replica::ids::{BLOCK_BYTES, BlockRange, NodeId, SECTOR_BYTES};
 use replica::io::DiskOp;
 use replica::metadata::{AlTransaction, Attached, Superblock};
 use replica::wire::WriteBody;
@@ -47,7 +47,10 @@ struct Unflushed {
 /// One node's disk.
 #[derive(Debug, Clone)]
 pub(crate) struct SimDisk {
-    size: u64,
+    /// Bytes of data that its device has room for.
+    pub(crate) device: u64,
+    /// Bytes before the metadata: it moves when it is told to.
+    room: u64,
     /// The blocks that are kept, rising.
     hot: Vec<u64>,
     /// What a read returns.
@@ -73,7 +76,8 @@ impl SimDisk {
     #[must_use]
     pub(crate) fn new(config: &Config, hot: &[u64], superblock: Superblock) -> Self {
         Self {
-            size: config.size,
+            device: config.size,
+            room: config.size,
             hot: hot.to_vec(),
             visible: vec![[0; SECTORS]; hot.len()],
             stable: vec![[0; SECTORS]; hot.len()],
@@ -92,10 +96,27 @@ impl SimDisk {
     pub(crate) fn metadata(&self) -> Attached {
         Attached {
             superblock: self.superblock.clone(),
-            bitmaps: self.bitmaps.clone(),
+            bitmaps: self.bitmaps.iter().map(|(peer, bitmap)| (*peer, self.within_volume(bitmap))).collect(),
             active_extents: self.active_extents(),
             al_number: self.newest_record(),
         }
+    }
+
+    /// A bitmap as far as the volume goes: what it says of the room after that counts for nothing.
+    fn within_volume(&self, bitmap: &Bitmap) -> Bitmap {
+        let mut within = Bitmap::new(self.superblock.size);
+        (0..within.pages()).for_each(|page| within.merge_page(page, &bitmap.page(page)));
+        within
+    }
+
+    /// The metadata moves to the end of the device.
+    fn make_room(&mut self) -> Bytes {
+        for bitmap in self.bitmaps.values_mut() {
+            bitmap.grow(self.device);
+            bitmap.clear(BlockRange { start: self.room / BLOCK_BYTES, end: self.device / BLOCK_BYTES });
+        }
+        self.room = self.device;
+        Bytes::copy_from_slice(&self.room.to_be_bytes())
     }
 
     fn newest_record(&self) -> u32 {
@@ -172,6 +193,7 @@ impl SimDisk {
                     write.sequence > flush_point
                 });
             }
+            DiskOp::MakeRoom => return Some(self.make_room()),
             metadata => self.write_metadata(metadata),
         }
         None
@@ -188,14 +210,14 @@ impl SimDisk {
             DiskOp::ActivityLog(record) => {
                 self.log[record.number as usize % LOG_BLOCKS] = Some(record.clone())
             }
-            DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush => {}
+            DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush | DiskOp::MakeRoom => {}
         }
     }
 
     fn write_page(&mut self, peer: NodeId, page: u32, bits: &[u8]) {
         let Some(bitmap) = self.bitmaps.get_mut(&peer) else { return };
         let first = u64::from(page) * replica::bitmap::PAGE_BITS;
-        bitmap.clear(replica::ids::BlockRange { start: first, end: first + replica::bitmap::PAGE_BITS });
+        bitmap.clear(BlockRange { start: first, end: first + replica::bitmap::PAGE_BITS });
         bitmap.merge_page(page, bits);
     }
 
@@ -249,7 +271,7 @@ impl SimDisk {
                         }
                     }
                 }
-                DiskOp::Read { .. } | DiskOp::Flush => {}
+                DiskOp::Read { .. } | DiskOp::Flush | DiskOp::MakeRoom => {}
             }
         }
         for ((index, sector), mut values) in survivors {
@@ -274,7 +296,7 @@ impl SimDisk {
     }
 
     fn sectors(&self, offset: u64, body: &WriteBody) -> Vec<(usize, usize, u64)> {
-        assert!(offset + body.bytes() <= self.size, "the engine writes only within the volume");
+        assert!(offset + body.bytes() <= self.room, "the engine writes only data before its metadata");
         let first = offset / SECTOR_BYTES;
         let mut all = Vec::new();
         for position in 0..body.bytes() / SECTOR_BYTES {

@@ -11,7 +11,7 @@ use replica::{Admin, Handler, Replica};
 
 use crate::check::DISKFUL;
 use crate::disk::Fault;
-use crate::scenario::{Kind, VOLUME_BYTES, node};
+use crate::scenario::{Kind, MAX_GROWTH_BYTES, VOLUME_BYTES, node};
 use crate::world::{Next, World};
 
 /// Requests of a client that wait at a time.
@@ -42,7 +42,7 @@ impl World {
         for at in DISKFUL {
             let works = self.history.owner[at] && self.role(at) == Some(Role::Primary);
             if works && self.history.waiting(at) < QUEUE_DEPTH {
-                let request = self.request();
+                let request = self.request(at);
                 self.client(at, request);
             }
         }
@@ -50,8 +50,10 @@ impl World {
         self.after(wait, Next::ClientTick);
     }
 
-    fn request(&mut self) -> ClientRequest {
-        let hot = &self.scenario.hot;
+    fn request(&mut self, at: usize) -> ClientRequest {
+        let size = self.nodes[at].replica.as_ref().map_or(VOLUME_BYTES, |replica| replica.config().size);
+        let hot: Vec<u64> =
+            self.scenario.hot.iter().copied().filter(|block| (block + 1) * BLOCK_BYTES <= size).collect();
         let block = hot[self.rng.index(hot.len())];
         let (mut offset, mut len) = (block * BLOCK_BYTES, BLOCK_BYTES);
         match self.rng.below(10) {
@@ -62,7 +64,7 @@ impl World {
             1 => len = (1 + self.rng.below(4)) * BLOCK_BYTES,
             _ => {}
         }
-        len = len.min(VOLUME_BYTES - offset);
+        len = len.min(size - offset);
         match self.rng.below(100) {
             0..55 => {
                 let value = self.history.fresh_value();
@@ -91,6 +93,9 @@ impl World {
         let primaries: Vec<usize> =
             DISKFUL.into_iter().filter(|at| self.role(*at) == Some(Role::Primary)).collect();
         let at = DISKFUL[self.rng.index(2)];
+        if self.scenario.grows && !self.calm && self.rng.chance(40) {
+            self.grow(primaries.first().copied().unwrap_or(at));
+        }
         match primaries[..] {
             [] => self.promote(at),
             [primary] if self.calm => {
@@ -140,6 +145,18 @@ impl World {
         let wait =
             if self.calm { self.rng.micros(50_000, 150_000) } else { self.rng.micros(20_000, 250_000) };
         self.after(wait, Next::AdminTick);
+    }
+
+    /// The devices grow, not always both, and the volume is to follow.
+    fn grow(&mut self, at: usize) {
+        for disk in DISKFUL {
+            if self.rng.chance(75) {
+                let device = self.nodes[disk].disk.device + (1 + self.rng.below(1024)) * BLOCK_BYTES;
+                self.nodes[disk].disk.device = device.min(VOLUME_BYTES + MAX_GROWTH_BYTES);
+            }
+        }
+        let assume_clean = self.rng.chance(30);
+        self.admin(at, Admin::Resize { size: None, assume_clean });
     }
 
     fn promote(&mut self, at: usize) {

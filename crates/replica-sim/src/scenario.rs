@@ -10,6 +10,8 @@ use crate::rng::Rng;
 
 /// Bytes of the simulated volume: eight extents of the activity log.
 pub(crate) const VOLUME_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes that it may grow by.
+pub(crate) const MAX_GROWTH_BYTES: u64 = 16 * 1024 * 1024;
 /// Blocks that the workload uses.
 const HOT_BLOCKS: u64 = 24;
 
@@ -41,6 +43,8 @@ pub(crate) struct Scenario {
     pub(crate) disk_errors: bool,
     /// The network is slow now and then.
     pub(crate) slow_network: bool,
+    /// Devices grow, and the volume with them.
+    pub(crate) grows: bool,
     /// How long between two faults, on average.
     pub(crate) fault_every: Duration,
 }
@@ -106,6 +110,10 @@ impl Scenario {
         for block in hot.clone().into_iter().take(8) {
             hot.push((block + 1).min(blocks - 1));
         }
+        let grows = rng.chance(30);
+        if grows {
+            hot.extend((0..HOT_BLOCKS / 4).map(|_| blocks + rng.below(MAX_GROWTH_BYTES / BLOCK_BYTES)));
+        }
         hot.sort_unstable();
         hot.dedup();
         Self {
@@ -116,6 +124,7 @@ impl Scenario {
             blank: rng.chance(20),
             disk_errors: rng.chance(30),
             slow_network: rng.chance(30),
+            grows,
             fault_every: Duration::from_millis(40 + rng.below(400)),
         }
     }

@@ -207,7 +207,11 @@ impl World {
         if self.nodes[at].replica.is_some() {
             return;
         }
-        let config = self.scenario.configs[at].clone();
+        let mut config = self.scenario.configs[at].clone();
+        if at != 2 {
+            // As the shell does: what the disk says the volume has become.
+            config.size = config.size.max(self.nodes[at].disk.superblock.size);
+        }
         let entropy = self.rng.bits();
         let replica = match Replica::new(config, entropy) {
             Ok(replica) => replica,
@@ -258,8 +262,10 @@ impl World {
         state.disk.crash(&ops, &mut self.rng);
         if replaced {
             let config = &self.scenario.configs[at];
+            let device = state.disk.device;
             state.disk = SimDisk::new(config, &self.scenario.hot, Superblock::just_created(config));
             state.disk.fault = Fault::All;
+            state.disk.device = device;
         }
         state.wants.clear();
         state.timer = None;

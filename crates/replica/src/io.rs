@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::generation::Generation;
 use crate::ids::{NodeId, OpId, RequestId};
-use crate::metadata::{AlTransaction, Attached, Superblock};
+use crate::metadata::{AlTransaction, Attached, ShrinkError, Superblock};
 use crate::promotion::PromotionError;
 use crate::state::{ConnectionState, DiskState, ReplicationState, Role};
 use crate::wire::{Message, WriteBody};
@@ -30,7 +30,7 @@ pub enum Input {
         /// What.
         message: Message,
     },
-    /// A disk operation ended. `Some` bytes for a read.
+    /// A disk operation ended. `Some` bytes for a read and for [`DiskOp::MakeRoom`].
     DiskDone {
         /// Which.
         op: OpId,
@@ -146,6 +146,9 @@ pub enum DiskOp {
     },
     /// Append a transaction to the activity log. Never two at a time.
     ActivityLog(AlTransaction),
+    /// The device may have grown: move the metadata to its end, as it is, so that what lies between becomes room for data.
+    /// The answer is the room for data in bytes, as eight bytes, the highest first. One that fails leaves all as it was.
+    MakeRoom,
 }
 
 /// A disk operation failed.
@@ -257,6 +260,13 @@ pub enum Admin {
         /// Whom.
         peer: NodeId,
     },
+    /// Make the volume larger, here and on all peers, after their devices have grown (`resize`).
+    Resize {
+        /// Bytes of the volume; none: as many as all disks have room for.
+        size: Option<u64>,
+        /// What is new counts as equal, and is not copied.
+        assume_clean: bool,
+    },
 }
 
 /// Why an order was refused.
@@ -285,6 +295,24 @@ pub enum AdminError {
     /// No such peer.
     #[error("there is no peer {0}")]
     NoPeer(NodeId),
+    /// It has to be there for this.
+    #[error("{0} has to be connected and in sync")]
+    NotInSync(NodeId),
+    /// Its device is too small.
+    #[error(
+        "the disk of {node} has room for a volume of {room} bytes, not of {wanted}; enlarge its device first"
+    )]
+    TooSmall {
+        /// Whose.
+        node: NodeId,
+        /// Bytes that it has room for.
+        room: u64,
+        /// Bytes that were wanted.
+        wanted: u64,
+    },
+    /// It would become smaller.
+    #[error(transparent)]
+    Shrink(#[from] ShrinkError),
     /// Not in this state.
     #[error("not possible now: {0}")]
     State(&'static str),
@@ -334,6 +362,8 @@ pub enum Event {
     ProtocolError(NodeId, &'static str),
     /// The fence-peer handler could not fence.
     FencingFailed(NodeId, i32),
+    /// The volume has become larger: so many bytes.
+    Resized(u64),
     /// Online verification ended; so many blocks differ.
     VerifyDone(NodeId, u64),
 }

@@ -28,8 +28,7 @@
 //!   that is given up while others go on says of itself that it is outdated.
 //! - **A flush fails once for writes that went with a peer's cache**, when there was no other place where they were.
 //!
-//! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries, Ahead/Behind,
-//! resizing while the volume is up (offline: [`metadata::Attached::grow`]).
+//! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries, Ahead/Behind.
 //!
 //! What no replica can know: when its disk fails so completely that not even a last word can be written on it, others go
 //! on without it, it loses its power, and then the same disk works again and nobody else is there. Such a disk has to be

@@ -5,13 +5,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use bytes::Bytes;
-use nbd::{BlockSizes, Command, Errno, Event, Export, Exports, Features, Request, Session, TlsPolicy};
+use nbd::{
+    BlockSizes, Command, Errno, Event, Export, Exports, Extent, Features, Request, Session, TlsPolicy,
+};
 
 use crate::buffer::Buffer;
+use crate::listener::{ListenError, Listener};
 use crate::outqueue::OutQueue;
 use crate::poll::{Interest, Poller, Ready};
 
@@ -30,14 +33,8 @@ const PREFERRED_BYTES: u32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The socket cannot be made.
-    #[error("cannot listen on {path}")]
-    Listen {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The volume cannot be exported.
     #[error("the volume cannot be exported")]
     Export(#[from] nbd::ExportError),
@@ -82,8 +79,7 @@ struct Client {
 
 /// The server.
 pub(crate) struct Server {
-    listener: UnixListener,
-    path: PathBuf,
+    listener: Listener,
     export: Option<(String, Export)>,
     clients: HashMap<u64, Client>,
     next_token: u64,
@@ -94,37 +90,14 @@ pub(crate) struct Server {
     scratch: Vec<u8>,
 }
 
-/// A socket at this path, in place of one that a process left which is gone.
-///
-/// # Errors
-/// When something else is there, or it cannot be made.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener, ServeError> {
-    let failed = |source| ServeError::Listen { path: path.to_owned(), source };
-    if UnixStream::connect(path).is_ok() {
-        return Err(failed(std::io::ErrorKind::AddrInUse.into()));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
-}
-
 impl Server {
     /// Listens. Nothing can be opened before [`Self::set_export`].
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub(crate) fn new(path: &Path, (poller, base): (&mut Poller, u64)) -> Result<Self, ServeError> {
-        let listener = listen(path)?;
-        poller
-            .watch(&listener, base, Interest::READ)
-            .map_err(|source| ServeError::Listen { path: path.to_owned(), source })?;
+    pub(crate) fn new(path: &Path, (poller, base): (&mut Poller, u64)) -> Result<Self, ListenError> {
         Ok(Self {
-            listener,
-            path: path.to_owned(),
+            listener: Listener::new(path, (poller, base))?,
             export: None,
             clients: HashMap::new(),
             next_token: 0,
@@ -148,6 +121,7 @@ impl Server {
             write_zeroes: true,
             // A flush covers all that was answered, whoever asked.
             multi_conn: true,
+            allocation: true,
             ..Features::default()
         };
         self.export = Some((name.to_owned(), Export::new(size, blocks, features)?));
@@ -194,8 +168,8 @@ impl Server {
     }
 
     fn accept(&mut self, poller: &mut Poller) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() >= MAX_CLIENTS || stream.set_nonblocking(true).is_err() {
+        while let Some(stream) = self.listener.accept() {
+            if self.clients.len() >= MAX_CLIENTS {
                 continue;
             }
             let mut greeting = Vec::new();
@@ -341,6 +315,23 @@ impl Server {
         }
     }
 
+    /// Answers what is allocated where; without any extent, everything is. It goes out with [`Self::flush`].
+    pub(crate) fn allocation(&mut self, client: u64, request: &Request, extents: &[Extent]) {
+        let Some(client) = self.clients.get_mut(&client) else { return };
+        client.under_way = client.under_way.saturating_sub(1);
+        let mut reply = Vec::new();
+        // Anything but a question for this gets an answer that says so.
+        if client.session.replies().block_status(request, extents, &mut reply).is_err() {
+            client.session.replies().fail(
+                request,
+                Errno::Inval,
+                "no question of what is allocated",
+                &mut reply,
+            );
+        }
+        client.out.extend(&reply);
+    }
+
     /// Answers a request. It goes out with [`Self::flush`].
     pub(crate) fn reply(
         &mut self,
@@ -369,12 +360,5 @@ impl Server {
                 client.out.extend(&head);
             }
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be gone already; a socket that is left is replaced by the next process.
-        let _ = std::fs::remove_file(&self.path);
     }
 }

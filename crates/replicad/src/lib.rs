@@ -12,6 +12,8 @@
 //! | `export`, `requests` | the NBD export; requests cut into pieces and put together again |
 //! | [`control`] | the control socket, both sides |
 //! | `blockdev` | the volume as a block device: FUSE file and loop device |
+//! | `listener` | the unix sockets of both |
+//! | `exposition` | metrics as Prometheus reads them |
 //! | `handlers` | the admin's commands |
 //! | [`volume`] | the owner of all these: one thread, one loop, no locks |
 
@@ -20,7 +22,9 @@ pub mod buffer;
 pub mod control;
 pub mod disk;
 mod export;
+mod exposition;
 mod handlers;
+mod listener;
 mod net;
 mod outqueue;
 mod poll;
@@ -29,4 +33,5 @@ pub mod settings;
 pub mod volume;
 
 pub use export::ServeError;
+pub use listener::ListenError;
 pub use net::NetError;

@@ -1,6 +1,8 @@
 //! From an action to the function that carries it out. The action decides everything; nothing here chooses.
 
-use super::{claims, cluster, devices, directories, files, kernel, links, packages, secrets, units, volumes};
+use super::{
+    claims, cluster, devices, directories, files, kernel, links, packages, program, secrets, units, volumes,
+};
 use crate::apply::LedgerStore;
 use crate::apply::run::{Run, StepError};
 use crate::plan::{Action, Step};
@@ -21,6 +23,7 @@ pub(in super::super) async fn perform(
         Action::CheckPackages { packages } => packages::check(step, run, packages).await,
         Action::RemovePackages { packages } => packages::remove(step, run, ledger, packages).await,
         Action::ReplaceFile { .. } => files::replace(step, run, ledger).await,
+        Action::InstallProgram { path, digest } => program::install(step, run, ledger, path, digest).await,
         Action::RemoveFile { path, restore } => {
             files::remove(step, run, ledger, path, restore.as_deref()).await
         }
@@ -50,8 +53,8 @@ pub(in super::super) async fn perform(
         Action::CreateSbdHeader { watchdog_timeout_s, msgwait_timeout_s, .. } => {
             devices::create_sbd_header(step, run, *watchdog_timeout_s, *msgwait_timeout_s).await
         }
-        Action::CreateDrbdMetadata { target } => volumes::create_metadata(step, run, target).await,
-        Action::Drbd { target, verb } => volumes::verb(step, run, target, verb).await,
+        Action::CreateVolumeMetadata { target } => volumes::create_metadata(step, run, target).await,
+        Action::Volume { target, verb } => volumes::verb(step, run, target, verb).await,
         Action::MakeVolumeFilesystem { target, fstype, uuid, unfinished } => {
             volumes::make_filesystem(step, run, target, *fstype, uuid, *unfinished).await
         }

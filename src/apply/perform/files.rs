@@ -59,7 +59,7 @@ pub(super) async fn replace(step: &Step, run: &Run, ledger: &mut LedgerStore) ->
     Ok(())
 }
 
-async fn make_parent(step: &Step, run: &Run, path: &Utf8Path) -> Result<(), StepError> {
+pub(super) async fn make_parent(step: &Step, run: &Run, path: &Utf8Path) -> Result<(), StepError> {
     let Some(parent) = path.parent() else { return Ok(()) };
     let command = Command::new(["mkdir", "-p", "--", parent.as_str()]);
     run.must(&step.node, &command, DISK_ADVICE).await.map(|_| ())

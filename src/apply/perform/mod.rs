@@ -9,6 +9,7 @@ mod files;
 mod kernel;
 mod links;
 mod packages;
+mod program;
 mod secrets;
 mod units;
 mod volumes;

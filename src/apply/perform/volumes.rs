@@ -1,67 +1,65 @@
-//! What is done to volumes of DRBD: each by DRBD's own tool, without its force flags, behind a look at the volume.
+//! What is done to replicated volumes: each by its engine's own tool (`engine/*.sh`), behind a look at the volume.
 
 use std::time::Duration;
 
 use crate::apply::device;
 use crate::apply::run::{Run, StepError};
-use crate::plan::{DrbdTarget, DrbdVerb, FilesystemType, Step, UNFINISHED_LABEL};
+use crate::plan::{FilesystemType, Step, UNFINISHED_LABEL, VolumeTarget, VolumeVerb};
 
 /// How long making metadata may take: the bitmap of a large disk is written.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long one of DRBD's verbs may take; promotion may wait for a fence agent.
+/// How long one of an engine's verbs may take; promotion may wait for a fence agent.
 const VERB_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long making or growing a file system may take.
 const FILESYSTEM_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// drbdmeta(8) asks when it finds anything; the end of its input is a no. The guard has seen that nothing is there.
+/// The guard has seen that nothing is there.
 const CREATE_METADATA: &str = r#"
-under=$(drbdadm sh-ll-dev "$1") || { echo "drbdadm does not know $1" >&2; exit 1; }
-[ "$(readlink -e -- "$under")" = "$dev" ] || stop "$1 lies on $under in DRBD's configuration, not on $path"
-drbdadm create-md "$1" </dev/null
+seen=$(under) || { echo "$name is not configured" >&2; exit 1; }
+[ "$(readlink -e -- "$seen")" = "$dev" ] || stop "$name lies on $seen in its configuration, not on $path"
+create_metadata
 "#;
 
-/// `adjust` does what `up` does, and also when a part of it was done before.
-const UP: &str = r#"drbdadm adjust "$name" </dev/null"#;
+const UP: &str = "bring_up";
+const ADJUST: &str = "adjust";
 
 /// What makes one side's data the volume's: only while there is none.
 const FIRST_SYNC: &str = r#"
 must_be_new
-drbdadm primary --force "$name"
+promote_new
 "#;
 
 /// Both sides count as equal: only while there is no data on either.
 const SKIP_FIRST_SYNC: &str = r#"
 must_be_new
-drbdadm new-current-uuid --clear-bitmap "$name/0"
+count_as_equal
 "#;
 
-const PRIMARY: &str = r#"drbdadm primary "$name""#;
+const PRIMARY: &str = "promote";
 
 /// A device that is held open is not demoted: who holds it is said.
-const SECONDARY: &str = r#"
-drbdadm secondary "$name" || { held; exit 1; }
-"#;
+const SECONDARY: &str = "demote || { held; exit 1; }";
 
-const RESIZE: &str = r#"drbdadm resize "$name" </dev/null"#;
+const RESIZE: &str = "grow";
 
 /// The side that loses its changes must still be the one with the generation that may be lost.
 const DISCARD: &str = r#"
 [ "$(role)" = Secondary ] || stop "$name is $(role) here"
 seen=$(plain_generation) || stop "the generation of $name could not be read"
 [ "$seen" = "$1" ] || stop "$name has generation $seen now, not $1"
-case $(connection) in StandAlone) ;; *) drbdadm disconnect "$name" || exit 1 ;; esac
-drbdadm connect --discard-my-data "$name"
+case $(connection) in StandAlone) ;; *) disconnect || exit 1 ;; esac
+connect_discarding
 "#;
 
 /// The other side may wait for its peer already.
 const CONNECT: &str = r#"
 case $(connection) in
-    StandAlone) drbdadm connect "$name" ;;
+    StandAlone) connect ;;
 esac
 "#;
 
 /// A file system on a volume that is Primary here and holds what `$3` says. Discards of the whole device would go through
-/// DRBD's activity log piece by piece, and to the peer: none are sent.
+/// the activity log piece by piece, and to the peer: none are sent.
 const MAKE_FILESYSTEM: &str = r#"
 fstype=$1 uuid=$2 holds=$3 label=$4
 [ "$(role)" = Primary ] || stop "$name is $(role) here, not Primary"
@@ -90,33 +88,36 @@ case $1 in
 esac
 "#;
 
-/// Carries out [`crate::plan::Action::CreateDrbdMetadata`].
+/// Carries out [`crate::plan::Action::CreateVolumeMetadata`].
 ///
 /// # Errors
-/// The device is not what the plan says, or drbdmeta asked or refused.
-pub(super) async fn create_metadata(step: &Step, run: &Run, target: &DrbdTarget) -> Result<(), StepError> {
-    device::write(step, run, CREATE_METADATA, &[&target.volume], METADATA_TIMEOUT).await
+/// The device is not what the plan says, or the tool asked or refused.
+pub(super) async fn create_metadata(step: &Step, run: &Run, target: &VolumeTarget) -> Result<(), StepError> {
+    let volume = &target.volume;
+    let writer = format!("name=$1 minor=$2\n{}\n{CREATE_METADATA}", volume.engine.functions());
+    device::write(step, run, &writer, &[&volume.name, &volume.minor.to_string()], METADATA_TIMEOUT).await
 }
 
 /// Carries out [`crate::plan::Action::Drbd`].
 ///
 /// # Errors
-/// The volume is not what the plan says, or DRBD refused.
+/// The volume is not what the plan says, or its engine refused.
 pub(super) async fn verb(
     step: &Step,
     run: &Run,
-    target: &DrbdTarget,
-    verb: &DrbdVerb,
+    target: &VolumeTarget,
+    verb: &VolumeVerb,
 ) -> Result<(), StepError> {
     let (script, arguments): (&str, Vec<&str>) = match verb {
-        DrbdVerb::Up | DrbdVerb::Adjust => (UP, Vec::new()),
-        DrbdVerb::FirstSync => (FIRST_SYNC, Vec::new()),
-        DrbdVerb::SkipFirstSync => (SKIP_FIRST_SYNC, Vec::new()),
-        DrbdVerb::Primary => (PRIMARY, Vec::new()),
-        DrbdVerb::Secondary => (SECONDARY, Vec::new()),
-        DrbdVerb::Resize => (RESIZE, Vec::new()),
-        DrbdVerb::DiscardMyData { generation } => (DISCARD, vec![generation]),
-        DrbdVerb::Connect => (CONNECT, Vec::new()),
+        VolumeVerb::Up => (UP, Vec::new()),
+        VolumeVerb::Adjust => (ADJUST, Vec::new()),
+        VolumeVerb::FirstSync => (FIRST_SYNC, Vec::new()),
+        VolumeVerb::SkipFirstSync => (SKIP_FIRST_SYNC, Vec::new()),
+        VolumeVerb::Primary => (PRIMARY, Vec::new()),
+        VolumeVerb::Secondary => (SECONDARY, Vec::new()),
+        VolumeVerb::Resize => (RESIZE, Vec::new()),
+        VolumeVerb::DiscardMyData { generation } => (DISCARD, vec![generation]),
+        VolumeVerb::Connect => (CONNECT, Vec::new()),
     };
     device::volume(step, run, target, script, &arguments, VERB_TIMEOUT).await
 }
@@ -128,7 +129,7 @@ pub(super) async fn verb(
 pub(super) async fn make_filesystem(
     step: &Step,
     run: &Run,
-    target: &DrbdTarget,
+    target: &VolumeTarget,
     fstype: FilesystemType,
     uuid: &str,
     unfinished: bool,
@@ -145,7 +146,7 @@ pub(super) async fn make_filesystem(
 pub(super) async fn grow_filesystem(
     step: &Step,
     run: &Run,
-    target: &DrbdTarget,
+    target: &VolumeTarget,
     fstype: FilesystemType,
     mount: &str,
 ) -> Result<(), StepError> {

@@ -20,6 +20,9 @@ use crate::lab::storage::mount_writable;
 
 /// Longest time from the start of systemd-nspawn to the node's init.
 const INIT_LIMIT: Duration = Duration::from_secs(20);
+/// What the nodes share with the host: the replication engine serves a file by FUSE and makes a loop device of it.
+const SHARED_DEVICES: [&str; 2] = ["/dev/fuse", "/dev/loop-control"];
+
 /// Makes the node's directories and mounts its root.
 pub(crate) fn mount_root(lab: &LabRecord, paths: &NodePaths) -> Result<(), LabError> {
     fs::create_dir_all(paths.rootfs()).map_err(LabError::io("create", &paths.rootfs()))?;
@@ -87,7 +90,8 @@ fn container(lab: &LabRecord, node: &LabNode, paths: &NodePaths) -> Vec<String> 
         format!("--bind={}:/run/udev/data", paths.udev_data().display()),
     ];
     let devices = node.disks.iter().filter_map(|disk| disk.device.clone());
-    for device in devices.chain(Some(PathBuf::from("/dev/fuse")).filter(|fuse| fuse.exists())) {
+    let shared = SHARED_DEVICES.iter().map(PathBuf::from).filter(|device| device.exists());
+    for device in devices.chain(shared) {
         argv.push(format!("--bind={}", device.display()));
     }
     argv

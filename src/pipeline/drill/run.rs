@@ -17,7 +17,7 @@ use crate::pipeline::Session;
 use crate::plan::Check;
 use crate::transport::Command;
 use crate::verify::drill::{
-    DRILL_FORMAT, DrillReport, FILE_PREFIX, KERNEL_LOG, Records, RequestReport, WriteReport, count_lost,
+    DRILL_FORMAT, DrillReport, FILE_PREFIX, RESYNC_LOG, Records, RequestReport, WriteReport, count_lost,
     outage, resynced_bytes,
 };
 
@@ -292,7 +292,7 @@ impl Session {
             return BTreeMap::new();
         }
         let survivors = self.fleet.select(|node| drill.nodes.contains(node) && *node != drill.target.victim);
-        let command = &Command::new(["sh", "-c", KERNEL_LOG]).timeout(LOG_TIMEOUT);
+        let command = &Command::new(["sh", "-c", RESYNC_LOG]).timeout(LOG_TIMEOUT);
         let answers = survivors
             .each(survivors.len(), |transport| async move {
                 transport.exec(command).await.ok().map(|output| output.stdout_text())

@@ -3,34 +3,34 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::drbd::{DrbdVolume, InitialSync};
+use super::replicated::{InitialSync, ReplicatedVolume};
 use super::seen::{Inside, Side};
 use crate::drbd::VolumeStatus;
 use crate::facts::{Observation, Query};
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, Check, DrbdTarget, DrbdVerb, StepId, VolumeGoal};
+use crate::plan::{Action, Blocked, Check, StepId, VolumeGoal, VolumeTarget, VolumeVerb};
 use crate::resource::device_claim::guard;
 use crate::resource::{Change, DiffContext, Steps};
 
 /// How long two sides may take to find each other once both are up.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(120);
 
-impl DrbdVolume {
+impl ReplicatedVolume {
     /// What the steps act on, on a member.
-    pub(super) fn target(&self, node: &NodeName) -> DrbdTarget {
+    pub(super) fn target(&self, node: &NodeName) -> VolumeTarget {
         let path = self.members.get(node).map(|device| device.path.clone()).unwrap_or_default();
-        DrbdTarget { volume: self.name.clone(), minor: self.minor, path }
+        VolumeTarget { volume: self.volume.clone(), path }
     }
 
-    /// A step of DRBD's own.
+    /// A step of the engine's own.
     pub(super) fn verb(
         &self,
         steps: &mut Steps<'_>,
         node: &NodeName,
-        verb: DrbdVerb,
+        verb: VolumeVerb,
         after: &[StepId],
     ) -> StepId {
-        steps.push(node, verb.word(), Action::Drbd { target: self.target(node), verb }, after)
+        steps.push(node, verb.word(), Action::Volume { target: self.target(node), verb }, after)
     }
 
     /// The running kernel must have the module.
@@ -47,7 +47,7 @@ impl DrbdVolume {
 
     /// Whether the plan writes the volume's file on this node first.
     pub(super) fn file_pending(&self, node: &NodeName, context: &DiffContext<'_>) -> bool {
-        let file = format!("/etc/drbd.d/{}.res", self.name);
+        let file = self.volume.file();
         let id = crate::resource::ResourceId::on_node("file", &file, node);
         context.pending.contains(&id)
     }
@@ -70,7 +70,7 @@ impl DrbdVolume {
                 None,
                 "neither side has data that is complete: a first synchronisation broke off and its source is gone"
                     .to_owned(),
-                "see `drbdadm get-gi` on both nodes; where nothing of it is needed, wipe the disks by `wipe` below \
+                "see the generations (`get-gi`) on both nodes; where nothing of it is needed, wipe the disks by `wipe` below \
                  `claims`",
             )),
         }
@@ -99,11 +99,11 @@ impl DrbdVolume {
                 InitialSync::Full => {
                     primary = true;
                     words.push(format!("copy {maker}'s disk to its peer"));
-                    self.verb(&mut steps, maker, DrbdVerb::FirstSync, &after)
+                    self.verb(&mut steps, maker, VolumeVerb::FirstSync, &after)
                 }
                 InitialSync::Skip => {
                     words.push("count both blank disks as equal".to_owned());
-                    self.verb(&mut steps, maker, DrbdVerb::SkipFirstSync, &after)
+                    self.verb(&mut steps, maker, VolumeVerb::SkipFirstSync, &after)
                 }
             }];
         }
@@ -116,7 +116,7 @@ impl DrbdVolume {
                 return Err(self.blocked(Some(maker), reason, "see why and run again"));
             }
             if !primary {
-                after = vec![self.verb(&mut steps, maker, DrbdVerb::Primary, &after)];
+                after = vec![self.verb(&mut steps, maker, VolumeVerb::Primary, &after)];
                 primary = true;
             }
             let unfinished = inside == Inside::Unfinished;
@@ -131,7 +131,7 @@ impl DrbdVolume {
         }
         if primary {
             self.refuse_users(maker, &sides[maker])?;
-            self.verb(&mut steps, maker, DrbdVerb::Secondary, &after);
+            self.verb(&mut steps, maker, VolumeVerb::Secondary, &after);
         }
         if steps.is_empty() {
             return Ok(Change::None);
@@ -146,7 +146,7 @@ impl DrbdVolume {
                 format!("+{} on {node}: {} ({})\n", self.device(), device.path, device.identity)
             })
             .collect();
-        Ok(steps.change(format!("volume {}: {}", self.name, words.join(", ")), diff))
+        Ok(steps.change(format!("volume {}: {}", self.volume.name, words.join(", ")), diff))
     }
 
     /// Metadata where there is none, and both sides up.
@@ -161,30 +161,35 @@ impl DrbdVolume {
         for (node, side) in sides {
             let mut after = Vec::new();
             if !side.has_metadata {
-                after = self.create_metadata(steps, node);
+                after = self.create_metadata(steps, node, &[]);
                 words.push(format!("make metadata on {node}"));
             }
             let standing =
                 side.is_up() && side.observed.adjust.is_empty() && !self.file_pending(node, context);
             if !standing {
-                up.push(self.verb(steps, node, DrbdVerb::Up, &after));
+                up.push(self.verb(steps, node, VolumeVerb::Up, &after));
             }
         }
         up
     }
 
     /// The step that makes metadata on a blank disk.
-    pub(super) fn create_metadata(&self, steps: &mut Steps<'_>, node: &NodeName) -> Vec<StepId> {
+    pub(super) fn create_metadata(
+        &self,
+        steps: &mut Steps<'_>,
+        node: &NodeName,
+        after: &[StepId],
+    ) -> Vec<StepId> {
         let device = &self.members[node];
-        let action = Action::CreateDrbdMetadata { target: self.target(node) };
-        let id = steps.push(node, "create-metadata", action, &[]);
+        let action = Action::CreateVolumeMetadata { target: self.target(node) };
+        let id = steps.push(node, "create-metadata", action, after);
         steps.guard(guard(device, &[]));
         vec![id]
     }
 
     /// A condition of the volume.
     pub(super) fn goal(&self, goal: VolumeGoal) -> Check {
-        Check::Volume { volume: self.name.clone(), minor: self.minor, goal }
+        Check::Volume { volume: self.volume.clone(), goal }
     }
 
     /// A device that somebody uses cannot be demoted.

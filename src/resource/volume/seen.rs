@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::drbd::DrbdVolume;
+use super::replicated::ReplicatedVolume;
 use crate::cib::{Cib, Section};
 use crate::drbd::{Generations, Head, Observed, VolumeStatus};
-use crate::facts::{ClusterQuery, DrbdQuery, Observation, Query};
+use crate::facts::{ClusterQuery, Observation, Query, VolumeQuery};
 use crate::names::NodeName;
 use crate::plan::{Blocked, UNFINISHED_LABEL};
 use crate::resource::DiffContext;
 
-/// How libblkid and hactl call DRBD's metadata.
+/// How libblkid and hactl call the metadata, which is DRBD's whatever the engine.
 const METADATA: &str = "drbd";
 
 /// One side of a volume.
@@ -35,14 +35,14 @@ impl Side {
         self.has_metadata && self.generations().is_none_or(|generations| !generations.just_created())
     }
 
-    /// Whether its data can be worked with by itself: consistent, as the metadata or the kernel says.
+    /// Whether its data can be worked with by itself: consistent, as the metadata or the engine says.
     pub(super) fn is_consistent(&self) -> bool {
         let up_to_date = self.status.as_ref().is_some_and(VolumeStatus::is_up_to_date);
         up_to_date
             || (self.has_data() && self.generations().is_some_and(|generations| generations.consistent))
     }
 
-    /// Whether DRBD has the disk.
+    /// Whether its engine has the disk.
     pub(super) fn is_up(&self) -> bool {
         self.status.as_ref().is_some_and(VolumeStatus::is_attached)
     }
@@ -66,12 +66,11 @@ pub(super) enum Inside {
     Unknown,
 }
 
-impl DrbdVolume {
+impl ReplicatedVolume {
     /// What is asked about it on a member.
     pub(super) fn query(&self, node: &NodeName) -> Option<Query> {
         let device = self.members.get(node)?.path.clone();
-        let (volume, minor) = (self.name.clone(), self.minor);
-        Some(Query::Drbd(DrbdQuery { volume, minor, device: Some(device) }))
+        Some(Query::Volume(VolumeQuery { volume: self.volume.clone(), device: Some(device) }))
     }
 
     /// What was seen on each member.
@@ -82,18 +81,22 @@ impl DrbdVolume {
             let text = match context.observed(node, &query) {
                 Observation::Text(Some(text)) => text,
                 Observation::Unknown(why) => {
-                    let reason = format!("what DRBD says of `{}` could not be learned: {why}", self.name);
+                    let reason = format!(
+                        "what {} says of `{}` could not be learned: {why}",
+                        self.volume.engine.title(),
+                        self.volume
+                    );
                     return Err(self.blocked(Some(node), reason, "see why and run again"));
                 }
                 _ => {
-                    let reason = format!("`{}` was not looked at as a volume", self.name);
+                    let reason = format!("`{}` was not looked at as a volume", self.volume);
                     return Err(self.blocked(Some(node), reason, "this is a defect of hactl"));
                 }
             };
             let observed = Observed::parse(&text);
             let has_metadata =
                 device.kept().iter().any(|found| found.kind == METADATA) || observed.generations.is_some();
-            let status = observed.volumes.get(&self.minor).cloned();
+            let status = observed.status(&self.volume).cloned();
             sides.insert(node, Side { observed, has_metadata, status });
         }
         Ok(sides)

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::drbd::DrbdVolume;
 use super::form::CONNECT_LIMIT;
+use super::replicated::ReplicatedVolume;
 use super::seen::Side;
 use crate::drbd::{Generations, VolumeStatus};
 use crate::names::NodeName;
-use crate::plan::{Action, Blocked, DrbdVerb, Risk, VolumeGoal};
+use crate::plan::{Action, Blocked, Risk, VolumeGoal, VolumeVerb};
 use crate::resource::{Change, Steps};
 
-impl DrbdVolume {
+impl ReplicatedVolume {
     /// What is to be done about a split brain: `None` where there is none.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl DrbdVolume {
                 .collect();
             let advice = format!(
                 "look at the data of both; then say at the volume `{}` whose changes are lost, and apply:\n{}",
-                self.name,
+                self.volume.name,
                 choices.join("\n")
             );
             return Err(self.blocked(None, found, advice));
@@ -60,7 +60,7 @@ impl DrbdVolume {
             let reason = format!("{victim} is to lose its changes, but it is Primary");
             let advice = format!(
                 "stop what runs on it there (`crm_resource --ban --resource {} --node {victim}`), then apply again",
-                self.name
+                self.volume.name
             );
             return Err(self.blocked(Some(victim), reason, advice));
         }
@@ -71,18 +71,18 @@ impl DrbdVolume {
     fn give_up(&self, victim: &NodeName, generations: &Generations) -> Change {
         let mut steps = Steps::of(&self.id);
         let word = generations.current_word();
-        let verb = DrbdVerb::DiscardMyData { generation: word.clone() };
+        let verb = VolumeVerb::DiscardMyData { generation: word.clone() };
         let mut last = vec![self.verb(&mut steps, victim, verb, &[])];
         steps.risk(Risk::Destroys(format!(
             "the changes of generation {word} of volume {} ({victim})",
-            self.name
+            self.volume.name
         )));
         if let Some(survivor) = self.peer(victim) {
-            last = vec![self.verb(&mut steps, survivor, DrbdVerb::Connect, &last)];
+            last = vec![self.verb(&mut steps, survivor, VolumeVerb::Connect, &last)];
         }
         let wait = Action::wait(self.goal(VolumeGoal::Connected), CONNECT_LIMIT);
         steps.push(victim, "connected", wait, &last);
-        let summary = format!("volume {}: give up the changes of {victim}", self.name);
+        let summary = format!("volume {}: give up the changes of {victim}", self.volume.name);
         steps.change(summary, format!("-generation {word} on {victim}\n"))
     }
 }

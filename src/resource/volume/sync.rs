@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::drbd::{Observed, VolumeStatus};
-use crate::facts::{DrbdQuery, Observation, Query};
+use crate::engine::VolumeId;
+use crate::facts::{Observation, Query, VolumeQuery};
 use crate::names::NodeName;
 use crate::plan::{Action, Blocked, Check, VolumeGoal};
 use crate::resource::{Change, DiffContext, Resource, ResourceId, Steps};
@@ -23,10 +24,8 @@ pub struct VolumeSync {
     pub requires: Vec<ResourceId>,
     /// The volume's own name in plans.
     pub volume_id: ResourceId,
-    /// The volume's name.
-    pub volume: String,
-    /// The number of its device.
-    pub minor: u32,
+    /// The volume.
+    pub volume: VolumeId,
     /// The node that is asked.
     pub node: NodeName,
     /// The size of its disk in bytes.
@@ -35,7 +34,7 @@ pub struct VolumeSync {
 
 impl VolumeSync {
     fn query(&self) -> Query {
-        Query::Drbd(DrbdQuery { volume: self.volume.clone(), minor: self.minor, device: None })
+        Query::Volume(VolumeQuery { volume: self.volume.clone(), device: None })
     }
 }
 
@@ -54,7 +53,7 @@ impl Resource for VolumeSync {
 
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
         let status = match context.observed(&self.node, &self.query()) {
-            Observation::Text(Some(text)) => Observed::parse(&text).volumes.get(&self.minor).cloned(),
+            Observation::Text(Some(text)) => Observed::parse(&text).status(&self.volume).cloned(),
             _ => None,
         };
         let catching_up = status.as_ref().is_some_and(|status| status.is_connected() && !status.is_in_sync());
@@ -62,8 +61,7 @@ impl Resource for VolumeSync {
             return Ok(Change::None);
         }
         let limit = Duration::from_secs(SHORTEST_S + self.size_bytes / SLOWEST_BYTES_PER_S);
-        let until =
-            Check::Volume { volume: self.volume.clone(), minor: self.minor, goal: VolumeGoal::UpToDate };
+        let until = Check::Volume { volume: self.volume.clone(), goal: VolumeGoal::UpToDate };
         let mut steps = Steps::of(&self.id);
         steps.push(&self.node, "in-sync", Action::wait(until, limit), &[]);
         let seen = status.as_ref().and_then(VolumeStatus::problem);

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Discard, DrbdVolume, InitialSync};
+use super::{Discard, InitialSync, ReplicatedVolume};
 use crate::claims::ClaimedDevice;
+use crate::engine::{Engine, VolumeId};
 use crate::facts::{
     ClusterQuery, FleetFacts, NodeFacts, NodeOutcome, Observation, Query, Signature, StableId,
 };
 use crate::names::{ClusterName, NodeName};
-use crate::plan::{Blocked, FilesystemType, Risk, Step};
+use crate::plan::{Blocked, FilesystemType, Risk, Step, UNFINISHED_LABEL};
 use crate::resource::{Change, DiffContext, Resource, ResourceId};
 use crate::secrets::SecretStore;
 
@@ -79,6 +80,38 @@ impl Seen {
         text
     }
 
+    /// The same, as hactl's own engine and its probe tell it.
+    fn replica_text(&self) -> String {
+        let mut text = String::new();
+        if let Some(proc) = self.proc {
+            let word = |key: &str| proc.split(' ').find_map(|word| word.strip_prefix(key)).unwrap();
+            let [(role, peer_role), (disk, peer_disk)] =
+                ["ro:", "ds:"].map(|key| word(key).split_once('/').unwrap());
+            text = format!(
+                r#"replica {{"name":"srv","role":"{role}","devices":[{{"volume":0,"disk-state":"{disk}","size":{}}}],"#,
+                SECTORS / 2
+            );
+            text.push_str(&format!(
+                r#""connections":[{{"connection-state":"{}","peer-role":"{peer_role}","peer_devices":[{{"volume":0,"#,
+                word("cs:")
+            ));
+            text.push_str(&format!(
+                r#""replication-state":"Established","peer-disk-state":"{peer_disk}"}}]}}]}}"#
+            ));
+            text.push('\n');
+        }
+        let others = self.text();
+        text.extend(
+            others
+                .lines()
+                .filter(|line| {
+                    !line.starts_with("module") && !line.starts_with("proc") && !line.starts_with("device")
+                })
+                .flat_map(|line| [line, "\n"]),
+        );
+        text
+    }
+
     /// The beginning of the disk: an ext4 superblock with our UUID, or zeros.
     fn head(&self) -> String {
         let mut bytes = vec![0_u8; 4096];
@@ -97,7 +130,7 @@ impl Seen {
     }
 }
 
-fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
+fn volume(sides: &[(&str, &Seen)]) -> ReplicatedVolume {
     let device = |name: &str, seen: &Seen| ClaimedDevice {
         purpose: "drbd:srv".to_owned(),
         claim: "srv".to_owned(),
@@ -112,13 +145,12 @@ fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
         recorded: true,
     };
     let cluster = ClusterName::new("lab").unwrap();
-    DrbdVolume {
+    ReplicatedVolume {
         id: ResourceId::of_cluster("volume", "srv", &cluster),
         requires: Vec::new(),
         cluster,
         nodes: sides.iter().map(|(name, _)| node(name)).collect(),
-        name: "srv".to_owned(),
-        minor: 0,
+        volume: VolumeId { engine: Engine::Drbd, name: "srv".to_owned(), minor: 0 },
         members: sides.iter().map(|(name, seen)| (node(name), device(name, seen))).collect(),
         founder: node("alpha"),
         primitive: "srv-drbd".to_owned(),
@@ -129,22 +161,28 @@ fn volume(sides: &[(&str, &Seen)]) -> DrbdVolume {
     }
 }
 
-fn facts(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFacts {
+fn facts(volume: &ReplicatedVolume, sides: &[(&str, &Seen)], managed: bool) -> FleetFacts {
     let cib = "<cib><configuration><resources><clone id=\"srv-clone\"><primitive id=\"srv-drbd\"/></clone></resources>\
                </configuration></cib>";
     let facts = sides.iter().map(|(name, seen)| {
         let observed = BTreeMap::from([
-            (volume.query(&node(name)).unwrap(), Observation::Text(Some(seen.text()))),
+            (
+                volume.query(&node(name)).unwrap(),
+                Observation::Text(Some(match volume.volume.engine {
+                    Engine::Drbd => seen.text(),
+                    Engine::Replica => seen.replica_text(),
+                })),
+            ),
             (Query::Cluster(ClusterQuery::Cib), Observation::Text(managed.then(|| cib.to_owned()))),
             (Query::DrbdModule, Observation::Text(Some("8.4.11".to_owned()))),
         ]);
         let facts = NodeFacts { observed, ..NodeFacts::unknown("not asked") };
         (node(name), NodeOutcome::Answered(Box::new(facts)))
     });
-    FleetFacts { nodes: facts.collect() }
+    FleetFacts { nodes: facts.collect(), program: None }
 }
 
-fn judged(volume: &DrbdVolume, sides: &[(&str, &Seen)], managed: bool) -> Result<Change, Blocked> {
+fn judged(volume: &ReplicatedVolume, sides: &[(&str, &Seen)], managed: bool) -> Result<Change, Blocked> {
     let facts = facts(volume, sides, managed);
     let (secrets, pending) = (SecretStore::default(), BTreeSet::new());
     volume.diff(&DiffContext { facts: &facts, secrets: &secrets, pending: &pending })
@@ -169,6 +207,58 @@ fn refusal(alpha: &Seen, beta: &Seen, managed: bool) -> Blocked {
     judged(&volume(&sides), &sides, managed).expect_err("it must be refused")
 }
 
+/// The steps for the same volume by hactl's own engine, or why there are none.
+fn plan_of_replica(alpha: &Seen, beta: &Seen, managed: bool) -> Result<Vec<String>, String> {
+    let sides = [("alpha", alpha), ("beta", beta)];
+    let mut volume = volume(&sides);
+    volume.volume.engine = Engine::Replica;
+    let change = judged(&volume, &sides, managed).map_err(|why| why.reason)?;
+    Ok(steps(&change).iter().map(|step| format!("{}: {}", step.node, step.action)).collect())
+}
+
+#[test]
+fn whoever_replicates_the_plan_is_the_same() {
+    let blank = Seen::default();
+    let connected = "cs:Connected ro:Secondary/Secondary ds:Inconsistent/Inconsistent C r-----";
+    let waiting = "cs:Connecting ro:Secondary/Unknown ds:Inconsistent/DUnknown C r-----";
+    let forming = Seen { label: Some(UNFINISHED_LABEL), ..whole("Primary") };
+    let situations: [(&Seen, &Seen, bool); 8] = [
+        (&blank, &blank, false),
+        (&new(), &blank, false),
+        (&up(NEW, waiting), &new(), false),
+        (&up(NEW, connected), &up(NEW, connected), false),
+        (&forming, &whole("Secondary"), false),
+        (&whole("Primary"), &whole("Secondary"), false),
+        (&whole("Primary"), &whole("Secondary"), true),
+        (&whole("Primary"), &blank, true),
+    ];
+    for (alpha, beta, managed) in situations {
+        let wanted: Vec<String> = plan(alpha, beta, managed)
+            .into_iter()
+            .map(|step| {
+                step.replace("of DRBD", "of the replication engine")
+                    .replace("/dev/drbd0", "/dev/hactl/by-res/srv")
+            })
+            .collect();
+        assert_eq!(plan_of_replica(alpha, beta, managed), Ok(wanted));
+    }
+}
+
+#[test]
+fn an_engine_that_reads_options_at_its_start_is_started_anew() {
+    let changed = |role| Seen { adjust: "restart (the file is newer)", ..whole(role) };
+    let (primary, secondary) = (changed("Primary"), changed("Secondary"));
+    let planned = plan_of_replica(&whole("Primary"), &secondary, true).unwrap();
+    assert_eq!(planned, ["beta: adjust volume srv"], "only what is not in use");
+    let sides = [("alpha", &primary), ("beta", &secondary)];
+    let mut volume = volume(&sides);
+    volume.volume.engine = Engine::Replica;
+    let change = judged(&volume, &sides, true).unwrap();
+    let [step] = steps(&change) else { panic!("the cluster starts both sides anew: {change:?}") };
+    assert_eq!(step.node, node("alpha"));
+    assert_eq!(step.risk, Risk::Disruptive(vec!["volume srv with what runs on it".to_owned()]));
+}
+
 #[test]
 fn two_blank_disks_become_a_volume() {
     assert_eq!(
@@ -190,7 +280,7 @@ fn two_blank_disks_become_a_volume() {
 fn the_first_synchronisation_is_skipped_where_that_is_wanted() {
     let blank = Seen::default();
     let sides = [("alpha", &blank), ("beta", &blank)];
-    let volume = DrbdVolume { initial_sync: InitialSync::Skip, ..volume(&sides) };
+    let volume = ReplicatedVolume { initial_sync: InitialSync::Skip, ..volume(&sides) };
     let change = judged(&volume, &sides, false).unwrap();
     let words: Vec<String> = steps(&change).iter().skip(5).map(|step| step.action.to_string()).collect();
     assert_eq!(words[..2], ["skip the first synchronisation of volume srv", "promote volume srv"]);
@@ -273,12 +363,20 @@ fn a_new_disk_gets_metadata_and_the_peers_data() {
     assert_eq!(
         plan(&alone, &Seen::default(), true),
         [
+            "alpha: wait until Pacemaker has nothing left to do (at most 300 s)",
             "beta: make the metadata of DRBD on /dev/disk/by-id/beta",
-            "beta: bring up volume srv",
-            "alpha: wait until volume srv is connected (at most 120 s)",
             "alpha: forget the failures of srv-drbd on beta",
+            "alpha: wait until volume srv is connected (at most 120 s)",
         ]
     );
+    // Killed before Pacemaker was told.
+    assert_eq!(plan(&alone, &new(), true)[1..], plan(&alone, &Seen::default(), true)[2..]);
+    // The volume runs there without a disk.
+    let diskless = Seen {
+        proc: Some("cs:Connected ro:Secondary/Primary ds:Diskless/UpToDate C r-----"),
+        ..Seen::default()
+    };
+    assert_eq!(plan(&alone, &diskless, true)[2], "beta: bring up volume srv");
     let small = Seen { disk_bytes: Some(DISK_BYTES / 2), ..Seen::default() };
     let why = refusal(&alone, &small, true);
     assert!(why.reason.contains("has room for") && why.node == Some(node("beta")), "{}", why.reason);
@@ -315,7 +413,7 @@ fn a_split_brain_is_told_and_resolved_on_order_only() {
     let sides = [("alpha", &alpha), ("beta", &beta)];
     let ordered = |node_name: &str, generation: &str| {
         let discard = Some(Discard { node: node(node_name), generation: generation.to_owned() });
-        judged(&DrbdVolume { discard, ..volume(&sides) }, &sides, true)
+        judged(&ReplicatedVolume { discard, ..volume(&sides) }, &sides, true)
     };
     let change = ordered("beta", "bbbb000000000002").unwrap();
     let words: Vec<String> =
@@ -339,7 +437,7 @@ fn what_is_in_the_way_is_named() {
     let blank = Seen::default();
     let foreign = Seen { other: Some("xfs"), ..Seen::default() };
     let why = refusal(&blank, &foreign, false);
-    assert_eq!(why.reason, "/dev/disk/by-id/beta holds xfs/none, and no metadata of DRBD");
+    assert_eq!(why.reason, "/dev/disk/by-id/beta holds xfs/none, and no metadata of a replicated volume");
     let held = Seen { users: "multipathd, process 411", ..whole("Primary") };
     let peer = Seen { label: Some(""), ..whole("Secondary") };
     let why = refusal(&held, &peer, false);

@@ -17,5 +17,5 @@ pub use records::{Acknowledged, FILE_PREFIX, PAUSE, Records, WRITER, Writes, cou
 pub use refusal::Refusal;
 pub use report::{DRILL_FORMAT, DrillReport, RequestReport, WriteReport};
 pub use requests::{Request, outage};
-pub use resync::{KERNEL_LOG, resynced_bytes};
+pub use resync::{RESYNC_LOG, resynced_bytes};
 pub use target::{Mount, Target, choose, fenced};

@@ -1,12 +1,16 @@
-//! How much a replicated volume had to copy back, by the kernel's own words. Pure.
+//! How much a replicated volume had to copy back, by the words of the kernel or of the replication engine. Pure.
 
 /// What is asked of a survivor: one line per resynchronisation of DRBD that began there (`drivers/block/drbd`,
-/// `drbd_receiver.c` and `drbd_worker.c`: "Began resync as SyncSource (will sync N KB [M bits set])."). Says nothing
-/// without DRBD; says `unknown` when the kernel's log cannot be read.
-pub const KERNEL_LOG: &str = "dmesg >/dev/null 2>&1 || { echo unknown; exit 0; }\n\
+/// `drbd_receiver.c` and `drbd_worker.c`: "Began resync as SyncSource (will sync N KB [M bits set])."), or of hactl's engine,
+/// which says it alike in the journal. Says nothing without either; says `unknown` when the log cannot be read.
+pub const RESYNC_LOG: &str = "if [ -d /run/hactl/replica ]; then\n\
+    said=$(journalctl --quiet --no-pager --output=cat --unit='hactl-replica@*') || { echo unknown; exit 0; }\n\
+    printf '%s\\n' \"$said\" | grep -o 'Began resync as [A-Za-z]* (will sync [0-9]* KB' || :\n\
+    exit 0\nfi\n\
+    dmesg >/dev/null 2>&1 || { echo unknown; exit 0; }\n\
     dmesg | grep -o 'Began resync as [A-Za-z]* (will sync [0-9]* KB' || :";
 
-/// What was copied by the resynchronisations that began between two answers to [`KERNEL_LOG`]; `None` when that is not
+/// What was copied by the resynchronisations that began between two answers to [`RESYNC_LOG`]; `None` when that is not
 /// known, or when nothing replicates.
 #[must_use]
 pub fn resynced_bytes(before: &str, after: &str) -> Option<u64> {

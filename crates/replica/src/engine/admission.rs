@@ -68,9 +68,14 @@ impl Replica {
     }
 
     fn admit_read(&mut self, id: u64) -> bool {
+        // A disk that is not whole is no help, and a peer that is may be one again in a moment.
+        let between = self.disk.state != DiskState::UpToDate
+            && self.is_about_to_negotiate()
+            && !self.peers.values().any(|peer| peer.has_good_data());
         let diskless_waits = !self.disk.is_attached() && self.change != Change::Idle;
         if self.is_suspended()
             || self.becomes_target()
+            || between
             || (diskless_waits && self.peers.values().any(|peer| peer.has_good_data()))
         {
             return false;

@@ -69,13 +69,6 @@ impl Replica {
 
     pub(super) fn peer_up(&mut self, peer: NodeId) {
         let now = self.now;
-        let hello = Hello {
-            node: self.config.node,
-            to: peer,
-            size: self.config.size,
-            protocol: self.config.protocol,
-            diskless: self.config.diskless,
-        };
         let Some(state) = self.peers.get_mut(&peer) else { return };
         if state.connection != ConnectionState::Connecting {
             return;
@@ -90,6 +83,17 @@ impl Replica {
         state.role = Role::Unknown;
         state.disk = DiskState::DUnknown;
         self.event(Event::Connection(peer, ConnectionState::Connected));
+        self.say_hello(peer);
+    }
+
+    pub(super) fn say_hello(&mut self, peer: NodeId) {
+        let hello = Hello {
+            node: self.config.node,
+            to: peer,
+            size: self.config.size,
+            protocol: self.config.protocol,
+            diskless: self.config.diskless,
+        };
         self.send(peer, Message::Hello { hello });
     }
 
@@ -215,6 +219,10 @@ impl Replica {
             Message::VerifyRequest { id, blocks } => self.verify_request(from, id, blocks),
             Message::VerifyAnswer { id, checksum } => self.verify_answer(from, id, checksum),
             Message::OutOfSync { ranges } => self.out_of_sync(from, &ranges),
+            Message::ResizeRoom { id } => self.resize_room(from, id),
+            Message::ResizeRoomAnswer { id, room } => self.resize_room_answer(from, id, room),
+            Message::ResizeCommit { id, size, clean } => self.resize_commit(from, (id, size), clean),
+            Message::ResizeDone { id } => self.resize_done(from, id),
             Message::SkipInitialSync { current } => self.initial_sync_skipped(from, current),
             _ => self.protocol_error(from, "a second first word"),
         }
@@ -224,11 +232,13 @@ impl Replica {
         let diskless = self.peers.get(&from).is_some_and(|peer| peer.diskless);
         if hello.node != from || hello.to != self.config.node {
             self.protocol_error(from, "another node's first word");
-        } else if hello.size != self.config.size || hello.protocol != self.config.protocol {
-            self.protocol_error(from, "another size or protocol than configured here");
+        } else if hello.protocol != self.config.protocol {
+            self.protocol_error(from, "another protocol than configured here");
         } else if hello.diskless != diskless {
             self.protocol_error(from, "a disk where none is configured, or none where one is");
-        } else if let Some(peer) = self.peers.get_mut(&from) {
+        } else if !self.size_differs(from, hello)
+            && let Some(peer) = self.peers.get_mut(&from)
+        {
             peer.negotiation = Negotiation::Wanted;
         }
     }

@@ -7,6 +7,7 @@ use super::disk::{After, Leaving, LocalDisk, OpKind};
 use super::epoch::Epochs;
 use super::generation_change::Change;
 use super::peer::Peer;
+use super::resize::{Growth, Resize};
 use super::role::{Demotion, Promotion};
 use super::write::{Read, Write};
 use crate::config::{Config, ConfigError, QuorumPolicy};
@@ -76,6 +77,8 @@ pub struct Replica {
     pub(super) fence_running: BTreeSet<NodeId>,
     pub(super) promotion: Option<Promotion>,
     pub(super) demotion: Option<Demotion>,
+    pub(super) resize: Option<Resize>,
+    pub(super) growth: Option<Growth>,
     /// The peer to which a promotion was granted, and its number.
     pub(super) promised: Option<(NodeId, u64)>,
     pub(super) holders: Vec<String>,
@@ -120,6 +123,8 @@ impl Replica {
             fence_running: BTreeSet::new(),
             promotion: None,
             demotion: None,
+            resize: None,
+            growth: None,
             promised: None,
             holders: Vec::new(),
             last_client_io: Time::default(),
@@ -167,6 +172,7 @@ impl Replica {
         self.answer_held();
         self.continue_epochs();
         self.continue_role();
+        self.continue_resize();
         self.pump_syncs();
         self.pump_verifies();
     }
@@ -217,6 +223,7 @@ impl Replica {
             Admin::Outdate => self.outdate(id),
             Admin::SkipInitialSync => Some(self.skip_initial_sync()),
             Admin::Verify { peer } => Some(self.start_verify(peer)),
+            Admin::Resize { size, assume_clean } => self.resize(id, size, assume_clean).err().map(Err),
         }
     }
 
@@ -277,6 +284,7 @@ impl Replica {
                     self.say_goodbye(peer, true);
                 }
             }
+            After::Grown => self.grown(),
             After::Ordered(id) => self.outputs.push_back(Output::AdminReply { id, result: Ok(()) }),
             After::LogInUse => {
                 self.disk.log_commit_pending = false;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::core::Replica;
 use super::peer::{Negotiation, Peer};
+use super::resize::RoomFor;
 use crate::activity_log::{AL_EXTENT_BLOCKS, ActivityLog};
 use crate::bitmap::Bitmap;
 use crate::config::{Config, Fencing, OnIoError, Protocol, QuorumPolicy};
@@ -38,6 +39,7 @@ pub(super) enum OpKind {
     BitmapPage { peer: NodeId, page: u32 },
     ResetLog,
     Log,
+    Room(RoomFor),
 }
 
 /// What goes on once the superblock is on stable storage.
@@ -77,6 +79,8 @@ pub(super) enum After {
         peer: NodeId,
         session: u64,
     },
+    /// The volume is larger.
+    Grown,
     /// An order of the admin is carried out.
     Ordered(RequestId),
     LogInUse,
@@ -262,7 +266,9 @@ impl Replica {
         let Some(kind) = self.ops.remove(&op) else { return };
         let ok = result.is_ok();
         let data = result.ok().flatten();
-        if !ok && self.disk.is_attached() && !self.is_passed_on(kind) {
+        // A disk that cannot make room has none.
+        let costs_nothing = matches!(kind, OpKind::Room(_));
+        if !ok && self.disk.is_attached() && !costs_nothing && !self.is_passed_on(kind) {
             self.disk_failed();
         }
         match kind {
@@ -278,6 +284,7 @@ impl Replica {
             OpKind::SyncFlush { peer, session } => self.sync_flush_done(peer, session, ok),
             OpKind::VerifyOwn { peer, session, id } => self.verify_read_done(peer, session, id, data),
             OpKind::VerifyServe { peer, session, id } => self.verify_serve_done(peer, session, id, data),
+            OpKind::Room(why) => self.room_made(why, data),
             OpKind::PromotionFlush => self.promotion_flushed(ok),
             OpKind::PromiseFlush { peer, session, id } => self.promise_flushed(peer, session, id),
             _ => self.metadata_done(kind, ok),
@@ -331,7 +338,7 @@ impl Replica {
             return Err(AdminError::Busy);
         }
         let superblock = attached.superblock;
-        if superblock.node != self.config.node || superblock.size != self.config.size {
+        if superblock.node != self.config.node || superblock.size > self.config.size {
             return Err(AdminError::WrongDisk(superblock.node));
         }
         self.check_against_users(&superblock)?;
@@ -364,8 +371,12 @@ impl Replica {
         disk.superblock.primary = self.role == Role::Primary;
         disk.state = self.state_on_attach(&disk.superblock);
         disk.superblock.was_up_to_date &= disk.state != DiskState::Outdated;
+        let recorded = disk.superblock.size;
         self.disk = disk;
         self.persist(After::Nothing);
+        if recorded < self.config.size {
+            self.grow_attached(recorded);
+        }
         self.event(Event::Disk(self.disk.state));
         // While the disk was away, a peer may have gone on without it, and be gone itself by now.
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {

@@ -18,6 +18,7 @@ mod inspect;
 mod negotiation;
 mod orders;
 mod peer;
+mod resize;
 mod role;
 mod secondary;
 mod sync;

@@ -12,7 +12,7 @@ use crate::state::{DiskState, ReplicationState, Role};
 
 impl Replica {
     /// Whether nothing goes on that an order may not disturb.
-    fn may_order(&self) -> Result<(), AdminError> {
+    pub(super) fn may_order(&self) -> Result<(), AdminError> {
         if !self.disk.is_attached() {
             Err(AdminError::State("there is no disk"))
         } else if self.promotion.is_some() || self.demotion.is_some() || self.promised.is_some() {

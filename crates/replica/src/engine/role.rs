@@ -91,7 +91,7 @@ impl Replica {
         force: bool,
         wall_clock: u64,
     ) -> Option<Result<(), AdminError>> {
-        if self.promotion.is_some() || self.demotion.is_some() {
+        if self.promotion.is_some() || self.demotion.is_some() || self.is_resizing() {
             return Some(Err(AdminError::Busy));
         }
         if self.role == Role::Primary {
@@ -174,8 +174,8 @@ impl Replica {
                 theirs.slot(from).same(current) && !theirs.current.same(current)
             })
         };
-        let mine_first =
-            self.promotion.as_ref().is_some_and(|own| own.is_decided() || self.config.node < from);
+        let mine_first = self.is_resizing()
+            || self.promotion.as_ref().is_some_and(|own| own.is_decided() || self.config.node < from);
         let refused = if self.role == Role::Primary || self.peers.values().any(|peer| other_primary(&peer)) {
             Some(Refusal::PeerIsPrimary)
         } else if mine_first || self.promised.is_some_and(|(to, _)| to != from) {
@@ -371,7 +371,7 @@ impl Replica {
     }
 
     pub(super) fn demote(&mut self, request: RequestId, force: bool) -> Option<Result<(), AdminError>> {
-        if self.promotion.is_some() || self.demotion.is_some() {
+        if self.promotion.is_some() || self.demotion.is_some() || self.is_resizing() {
             return Some(Err(AdminError::Busy));
         }
         if self.role != Role::Primary {

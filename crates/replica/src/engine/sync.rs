@@ -42,6 +42,8 @@ enum Phase {
     Running,
     /// All are here; the source has the word.
     Finishing,
+    /// The source has agreed; that is on its way to the disk.
+    Over,
     /// The source cannot read; its report is awaited.
     Stuck,
 }
@@ -308,9 +310,10 @@ impl Replica {
     /// The source has recorded that we have everything: now the data here is UpToDate.
     pub(super) fn sync_done(&mut self, from: NodeId) {
         let Some(session) = self.peers.get(&from).map(|peer| peer.session) else { return };
-        if !self.target(from).is_some_and(|target| target.phase == Phase::Finishing) {
+        let Some(target) = self.target(from).filter(|target| target.phase == Phase::Finishing) else {
             return self.protocol_error(from, "the end of a synchronisation that is not over");
-        }
+        };
+        target.phase = Phase::Over;
         self.peer_is_in_sync(from);
         self.set_disk_state(DiskState::UpToDate);
         self.save_whole_bitmap(from);
@@ -318,7 +321,9 @@ impl Replica {
     }
 
     pub(super) fn sync_done_recorded(&mut self, from: NodeId, session: u64) {
-        if !self.is_session(from, session) {
+        // Another one may have begun meanwhile: a block was lost again.
+        let over = self.target(from).is_some_and(|target| target.phase == Phase::Over);
+        if !self.is_session(from, session) || !over {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&from) {

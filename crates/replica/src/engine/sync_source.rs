@@ -216,7 +216,8 @@ impl Replica {
 
     /// That is on stable storage: the target may count as UpToDate.
     pub(super) fn source_recorded(&mut self, to: NodeId, session: u64) {
-        if self.is_session(to, session) {
+        let runs = self.peers.get(&to).is_some_and(|peer| peer.replication == ReplicationState::SyncSource);
+        if self.is_session(to, session) && runs {
             self.send(to, Message::SyncDone {});
             self.set_replication(to, ReplicationState::Established);
             self.report_state();

@@ -109,6 +109,13 @@ fn message() -> impl Strategy<Value = Message> {
         (any::<u64>(), refusal()).prop_map(|(id, refused)| Message::PromoteAnswer { id, refused }),
         (node(), generations()).prop_map(|(node, generations)| Message::Witness { node, generations }),
         any::<u64>().prop_map(|id| Message::Written { id }),
+        (any::<u64>(), prop::option::of(any::<u64>()))
+            .prop_map(|(id, room)| Message::ResizeRoomAnswer { id, room }),
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(id, size, clean)| Message::ResizeCommit {
+            id,
+            size,
+            clean
+        }),
         any::<u64>().prop_map(|epoch| Message::BarrierDone { epoch }),
         any::<bool>().prop_map(|outdated| Message::Goodbye { outdated }),
         (any::<u64>(), prop::option::of(any::<u128>()))

@@ -466,6 +466,32 @@ messages! {
         /// Which.
         ranges: Vec<BlockRange>,
     },
+    /// The volume is to become larger: how much is there room for?
+    37 Data ResizeRoom {
+        /// Numbered by the sender.
+        id: u64,
+    },
+    /// That much, in bytes; nothing when something else goes on.
+    38 Data ResizeRoomAnswer {
+        /// Which.
+        id: u64,
+        /// How much.
+        room: Option<u64>,
+    },
+    /// The volume has this size from now on: record it, and say so.
+    39 Data ResizeCommit {
+        /// Which.
+        id: u64,
+        /// Bytes of the volume.
+        size: u64,
+        /// What is new counts as equal.
+        clean: bool,
+    },
+    /// It is recorded.
+    40 Data ResizeDone {
+        /// Which.
+        id: u64,
+    },
     /// Both fresh disks are declared equal, as this generation.
     35 Data SkipInitialSync {
         /// Which.

@@ -34,6 +34,8 @@ pub struct Disk {
     active: BTreeSet<u32>,
     slots: BTreeMap<u16, u32>,
     log_number: u32,
+    /// Bytes of data that its device has room for.
+    pub room: u64,
     /// Data cannot be read or written.
     pub bad_data: bool,
     /// These blocks cannot be read.
@@ -98,6 +100,7 @@ impl Cluster {
                     active: BTreeSet::new(),
                     slots: BTreeMap::new(),
                     log_number: 0,
+                    room: SIZE,
                     bad_data: false,
                     bad_blocks: BTreeSet::new(),
                     dead: false,
@@ -135,7 +138,8 @@ impl Cluster {
     }
 
     pub fn start(&mut self, node: usize) {
-        let config = self.nodes[node].config.clone();
+        let mut config = self.nodes[node].config.clone();
+        config.size = config.size.max(self.nodes[node].disk.superblock.size);
         let lives = self.nodes[node].lives;
         self.nodes[node].replica = Some(Replica::new(config, 1000 * lives + node as u64 + 5).unwrap());
         if node != 2 && !self.nodes[node].disk.dead {
@@ -150,7 +154,7 @@ impl Cluster {
         let disk = &self.nodes[node].disk;
         let attached = Attached {
             superblock: disk.superblock.clone(),
-            bitmaps: disk.bitmaps.clone(),
+            bitmaps: disk.bitmaps.iter().map(|(peer, bitmap)| (*peer, disk.within_volume(bitmap))).collect(),
             active_extents: disk.active.clone(),
             al_number: disk.log_number,
         };
@@ -216,12 +220,18 @@ impl Cluster {
 
     /// Everything happens that follows from what was said, without time passing.
     pub fn pump(&mut self) {
-        loop {
+        self.pump_some(u64::MAX);
+    }
+
+    /// The same until so many messages have arrived.
+    fn pump_some(&mut self, mut messages: u64) {
+        while messages > 0 {
             if let Some((node, lives, input)) = self.inputs.pop_front() {
                 if self.nodes[node].lives == lives {
                     self.handle(node, input);
                 }
             } else if let Some((from, to, session, bytes)) = self.wire.pop_front() {
+                messages -= 1;
                 if self.up.get(&pair(from, to)) == Some(&session) {
                     let mut frames = Frames::new();
                     frames.buffer().extend_from_slice(&bytes);
@@ -353,6 +363,14 @@ impl Cluster {
         id
     }
 
+    /// Gives an order, and the wire is cut after so many messages.
+    pub fn order_begins_and_cut(&mut self, node: usize, command: Admin, messages: u64) {
+        self.next += 1;
+        self.push(node, Input::Admin { id: RequestId(self.next), command });
+        self.pump_some(messages + 1);
+        self.cut(0, 1);
+    }
+
     pub fn promote(&mut self, node: usize) -> Result<(), AdminError> {
         self.next += 1;
         let wall_clock = self.next;
@@ -466,6 +484,13 @@ impl Cluster {
 }
 
 impl Disk {
+    /// A bitmap as far as the volume goes: what it says of the room after that counts for nothing.
+    fn within_volume(&self, bitmap: &Bitmap) -> Bitmap {
+        let mut within = Bitmap::new(self.superblock.size);
+        (0..within.pages()).for_each(|page| within.merge_page(page, &bitmap.page(page)));
+        within
+    }
+
     fn carry_out(&mut self, op: &DiskOp) -> Result<Option<Bytes>, DiskError> {
         let data = matches!(op, DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush);
         if self.dead || (data && self.bad_data) {
@@ -489,8 +514,9 @@ impl Disk {
             DiskOp::Flush => self.cache.clear(),
             DiskOp::Superblock(superblock) => self.superblock = (**superblock).clone(),
             DiskOp::BitmapPage { peer, page, bits } => {
-                let size = self.superblock.size;
+                let size = self.superblock.size.max(self.room);
                 let bitmap = self.bitmaps.entry(*peer).or_insert_with(|| Bitmap::new(size));
+                bitmap.grow(size);
                 let start = u64::from(*page) * PAGE_BITS;
                 bitmap.clear(BlockRange { start, end: start + PAGE_BITS });
                 bitmap.merge_page(*page, bits);
@@ -505,6 +531,7 @@ impl Disk {
                 self.active = self.slots.values().copied().collect();
                 self.log_number = record.number;
             }
+            DiskOp::MakeRoom => return Ok(Some(Bytes::copy_from_slice(&self.room.to_be_bytes()))),
         }
         Ok(None)
     }

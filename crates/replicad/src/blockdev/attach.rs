@@ -8,11 +8,17 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::event::EventfdFlags;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// Where the volumes' block devices are found.
 const BY_NAME: &str = "/dev/hactl/by-res";
+/// How often another free loop device is tried when somebody else was faster.
+const FREE_ATTEMPTS: u32 = 8;
+/// Major device number of loop devices (Documentation/admin-guide/devices.txt).
+const LOOP_MAJOR: u32 = 7;
+/// Who may use their nodes.
+const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
 /// What file systems are mounted, as this process sees it.
 const MOUNTS: &str = "/proc/self/mounts";
 
@@ -94,6 +100,22 @@ impl Device {
         self.beside(move || attach(&file, wanted.as_deref(), &name).unwrap_or_else(Outcome::Refused));
     }
 
+    /// The file has grown: the loop device takes note of it.
+    pub(crate) fn grow(&mut self, file: &Path) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        let file = file.to_owned();
+        self.beside(move || {
+            // The kernel looks at the file's size only when somebody asks for it.
+            let asked = std::fs::metadata(&file).map_err(|error| error.to_string());
+            let path = device.to_string_lossy().into_owned();
+            let grown = asked.and_then(|_| losetup(&["--set-capacity", &path]));
+            match grown {
+                Ok(_) => Outcome::Attached(device),
+                Err(why) => Outcome::Refused(format!("{path} does not take the new size: {why}")),
+            }
+        });
+    }
+
     /// Takes it away, unless it is in use.
     pub(crate) fn detach(&mut self) {
         let Settled::Present(device) = self.state.clone() else { return };
@@ -135,7 +157,7 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
             losetup(&["--direct-io=on", &path, &file])?;
             device.to_owned()
         }
-        None => PathBuf::from(losetup(&["--direct-io=on", "--find", "--show", &file])?),
+        None => attach_free(&file)?,
     };
     let link = Path::new(BY_NAME).join(name);
     let linked = std::fs::create_dir_all(BY_NAME).and_then(|()| {
@@ -151,6 +173,32 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
             losetup(&["--detach", &device.to_string_lossy()])?;
             Err(format!("{} cannot be made: {error}", link.display()))
         }
+    }
+}
+
+/// The first loop device that is free, on the file. Where /dev is not the kernel's own, as in a container, nobody makes the
+/// nodes of devices that come new: then this does.
+fn attach_free(file: &str) -> Result<PathBuf, String> {
+    let mut last = String::new();
+    for _ in 0..FREE_ATTEMPTS {
+        let device = losetup(&["--find"])?;
+        make_node(Path::new(&device)).map_err(|error| format!("{device} cannot be made: {error}"))?;
+        match losetup(&["--direct-io=on", &device, file]) {
+            Ok(_) => return Ok(PathBuf::from(device)),
+            // Somebody else was faster, as a rule.
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn make_node(device: &Path) -> std::io::Result<()> {
+    let number = device.to_string_lossy().strip_prefix("/dev/loop").and_then(|number| number.parse().ok());
+    let Some(number) = number.filter(|_| !device.exists()) else { return Ok(()) };
+    let number = rustix::fs::makedev(LOOP_MAJOR, number);
+    match rustix::fs::mknodat(rustix::fs::CWD, device, FileType::BlockDevice, NODE_MODE, number) {
+        Err(Errno::EXIST) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -71,6 +71,11 @@ impl FuseFile {
         Ok(Self { device, path: path.to_owned(), size, scratch, events: VecDeque::new() })
     }
 
+    /// The volume has become larger.
+    pub(crate) const fn grow(&mut self, size: u64) {
+        self.size = size;
+    }
+
     pub(crate) fn device(&self) -> BorrowedFd<'_> {
         self.device.as_fd()
     }

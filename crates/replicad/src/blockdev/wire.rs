@@ -19,8 +19,8 @@ pub(super) const MAX_DATA_BYTES: u32 = 1 << 20;
 const MAX_BACKGROUND: u16 = 128;
 /// Nothing through the page cache, and writes side by side.
 const OPEN_FLAGS: u32 = 1 | 1 << 6;
-/// How long attributes hold, in seconds.
-const ATTRIBUTES_SECONDS: u64 = 3600;
+/// How long attributes hold, in seconds: a volume that grows is seen to. Reads and writes do not ask for them.
+const ATTRIBUTES_SECONDS: u64 = 0;
 /// The root, which is the file.
 const NODE: u64 = 1;
 /// A regular file for the administrator.

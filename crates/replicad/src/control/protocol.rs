@@ -11,6 +11,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub enum Verb {
     /// How it is.
     Status,
+    /// Metrics, in Prometheus's text format.
+    Metrics,
     /// How it is, and then everything that happens.
     Events,
     /// Attach the disk and connect to all peers.
@@ -66,6 +68,15 @@ pub enum Verb {
         #[serde(default)]
         peer: Option<String>,
     },
+    /// Make the volume larger, on all nodes, after their devices have grown.
+    Resize {
+        /// Bytes; none: as many as all disks have room for.
+        #[serde(default)]
+        size: Option<u64>,
+        /// What is new counts as equal, and is not copied.
+        #[serde(default)]
+        assume_clean: bool,
+    },
     /// The data here is outdated from now on.
     Outdate,
     /// Stop I/O.
@@ -115,13 +126,16 @@ pub struct Reply {
     /// The status, for those who asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<serde_json::Value>,
+    /// The metrics, for those who asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 impl Reply {
-    /// One without status.
+    /// One without status or metrics.
     #[must_use]
     pub fn new(outcome: Outcome, message: Option<String>) -> Self {
-        Self { version: PROTOCOL_VERSION, outcome, message, status: None }
+        Self { version: PROTOCOL_VERSION, outcome, message, status: None, metrics: None }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use super::protocol::{Outcome, PROTOCOL_VERSION, Reply, Request, Verb};
-use crate::export::{ServeError, listen};
+use crate::listener::{ListenError, Listener};
 use crate::outqueue::OutQueue;
 use crate::poll::{Interest, Poller, Ready};
 
@@ -38,8 +38,7 @@ struct Caller {
 /// The server.
 #[derive(Debug)]
 pub(crate) struct ControlServer {
-    listener: UnixListener,
-    path: PathBuf,
+    listener: Listener,
     callers: HashMap<u64, Caller>,
     next_token: u64,
     base: u64,
@@ -52,14 +51,9 @@ impl ControlServer {
     ///
     /// # Errors
     /// When the socket cannot be made, or another process has it.
-    pub(crate) fn new(path: &Path, (poller, base): (&mut Poller, u64)) -> Result<Self, ServeError> {
-        let listener = listen(path)?;
-        poller
-            .watch(&listener, base, Interest::READ)
-            .map_err(|source| ServeError::Listen { path: path.to_owned(), source })?;
+    pub(crate) fn new(path: &Path, (poller, base): (&mut Poller, u64)) -> Result<Self, ListenError> {
         Ok(Self {
-            listener,
-            path: path.to_owned(),
+            listener: Listener::new(path, (poller, base))?,
             callers: HashMap::new(),
             next_token: 0,
             base,
@@ -80,8 +74,8 @@ impl ControlServer {
     }
 
     fn accept(&mut self, poller: &mut Poller) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            if self.callers.len() >= MAX_CALLERS || stream.set_nonblocking(true).is_err() {
+        while let Some(stream) = self.listener.accept() {
+            if self.callers.len() >= MAX_CALLERS {
                 continue;
             }
             let caller = Caller { stream, input: Vec::new(), out: OutQueue::default(), listens: false };
@@ -176,12 +170,5 @@ fn put(caller: &mut Caller, line: &impl serde::Serialize) {
     if let Ok(mut line) = serde_json::to_vec(line) {
         line.push(b'\n');
         caller.out.extend(&line);
-    }
-}
-
-impl Drop for ControlServer {
-    fn drop(&mut self) {
-        // It may be gone already; a socket that is left is replaced by the next process.
-        let _ = std::fs::remove_file(&self.path);
     }
 }

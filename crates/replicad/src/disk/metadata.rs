@@ -190,6 +190,40 @@ impl Image {
         })
     }
 
+    /// Moves the metadata to the end of a device that has grown, and says how much room there is for data. It lies in both
+    /// places until the superblock at the end is written: whatever interrupts this, what is found is whole. A device that
+    /// has grown by less than its metadata takes is left as it is.
+    ///
+    /// # Errors
+    /// When it cannot be written; everything is as it was.
+    pub fn make_room(&mut self, store: &Store) -> Result<u64, MetadataError> {
+        let device = store.look_at_size()?;
+        let old = *self.superblock.layout();
+        let new =
+            Layout::with_log(device, u32::from(old.peers()), old.log_stripes(), old.log_stripe_blocks())?;
+        if new.bitmap_at() < old.superblock_at() + BLOCK_BYTES as u64 {
+            return Ok(old.data_bytes());
+        }
+        let mut bitmap = Bitmap::new(&new)?;
+        for slot in 0..old.peers() {
+            for range in self.bitmap.dirty(slot) {
+                bitmap.set(slot, range);
+            }
+        }
+        let mut superblock = self.superblock.clone().with_layout(new);
+        superblock.effective_sectors = volume_bytes(&self.superblock) / SECTOR_BYTES;
+        let log = store.read(old.log_at(), old.log_bytes() as usize)?;
+        store.write(new.bitmap_at(), bitmap.as_bytes())?;
+        store.write(new.log_at(), &log)?;
+        store.sync()?;
+        store.write(new.superblock_at(), &superblock.encode())?;
+        store.sync()?;
+        // All of it is written.
+        drop(bitmap.take_writes());
+        (self.superblock, self.bitmap) = (superblock, bitmap);
+        Ok(new.data_bytes())
+    }
+
     fn core_superblock(&self, config: &Config) -> metadata::Superblock {
         let from = &self.superblock;
         let peers = || config.diskful_peers().map(|peer| (peer, from.peers[usize::from(peer.get())]));
@@ -255,7 +289,7 @@ impl Image {
                 writes.push(Write::Data { offset: layout.log_at(), bytes: empty });
             }
             DiskOp::ActivityLog(transaction) => writes.push(self.log_write(transaction)),
-            DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush => {}
+            DiskOp::Read { .. } | DiskOp::Write { .. } | DiskOp::Flush | DiskOp::MakeRoom => {}
         }
     }
 

@@ -4,13 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use nbd::Extent;
 use rustix::fs::{FlockOperation, OFlags};
 
 use crate::buffer::Buffer;
 
 /// Logical blocks to try direct I/O with, in bytes, smallest first.
 const LOGICAL_BLOCKS: [usize; 2] = [512, 4096];
+
+/// Pieces of data and holes that are told at a time.
+const MAX_PIECES: usize = 512;
 
 /// Why a backing device cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +52,7 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    bytes: u64,
+    bytes: AtomicU64,
     /// Through the page cache: for what is not aligned, and where direct I/O is not to be had.
     buffered: File,
     direct: Option<File>,
@@ -84,7 +89,7 @@ impl Store {
         let logical_block = direct.as_ref().and_then(logical_block);
         Ok(Self {
             path: path.to_owned(),
-            bytes,
+            bytes: AtomicU64::new(bytes),
             buffered,
             direct: direct.filter(|_| logical_block.is_some()),
             logical_block: logical_block.unwrap_or(LOGICAL_BLOCKS[0]),
@@ -99,8 +104,19 @@ impl Store {
 
     /// Its size.
     #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Looks again how large it is.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn look_at_size(&self) -> Result<u64, StoreError> {
+        let failed = |source| StoreError::Io { what: "find the size of", path: self.path.clone(), source };
+        let bytes = (&self.buffered).seek(SeekFrom::End(0)).map_err(failed)?;
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(bytes)
     }
 
     /// What direct requests must be multiples of.
@@ -129,6 +145,33 @@ impl Store {
     #[must_use]
     pub const fn file(&self) -> &File {
         &self.buffered
+    }
+
+    /// Where there is data and where a hole, which reads as zeroes, from `offset` on and in order; as far as the file system
+    /// tells, else it is all data. What comes after [`MAX_PIECES`] pieces has to be asked for again.
+    #[must_use]
+    pub fn allocation(&self, offset: u64, len: u64) -> Vec<Extent> {
+        use rustix::fs::SeekFrom::{Data, Hole};
+        let end = offset.saturating_add(len).min(self.bytes());
+        let mut pieces = Vec::new();
+        let mut at = offset;
+        while at < end && pieces.len() < MAX_PIECES {
+            let data = match rustix::fs::seek(&self.buffered, Data(at)) {
+                Ok(data) => data.clamp(at, end),
+                // Nothing but a hole from here on.
+                Err(rustix::io::Errno::NXIO) => end,
+                Err(_) => at,
+            };
+            let hole = data > at;
+            let until = if hole {
+                data
+            } else {
+                rustix::fs::seek(&self.buffered, Hole(at)).map_or(end, |hole| hole.clamp(at + 1, end))
+            };
+            pieces.push(Extent { length: until - at, hole, zero: hole });
+            at = until;
+        }
+        pieces
     }
 
     /// Reads at once.

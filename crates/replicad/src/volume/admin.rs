@@ -83,6 +83,12 @@ impl Volume {
                 self.control.reply(caller, &reply);
                 Ok(None)
             }
+            Verb::Metrics => {
+                let metrics = Some(self.metrics());
+                let reply = Reply { metrics, ..Reply::new(Outcome::Done, None) };
+                self.control.reply(caller, &reply);
+                Ok(None)
+            }
             Verb::Events => {
                 let exists = serde_json::json!({
                     "version": PROTOCOL_VERSION, "event": "exists", "status": self.status(),
@@ -120,6 +126,7 @@ impl Volume {
             Verb::InvalidateRemote { peer } => {
                 core(Admin::InvalidateRemote { peer: self.one_peer(peer.as_deref())? })
             }
+            Verb::Resize { size, assume_clean } => core(Admin::Resize { size, assume_clean }),
             Verb::Outdate => core(Admin::Outdate),
             Verb::SuspendIo => core(Admin::SuspendIo),
             Verb::ResumeIo => core(Admin::ResumeIo),
@@ -228,7 +235,7 @@ impl Volume {
     pub(super) fn step_done(&mut self, id: RequestId, result: Result<(), AdminError>) {
         let Some(number) = self.orders.waiting_for(id) else { return };
         if let Err(error) = result {
-            self.step_failed(number, &orders::refusal(&error));
+            self.step_failed(number, &orders::refusal(&error, |node| self.node_name(node)));
             if self.replica.role() == Role::Primary && self.fuse.is_none() {
                 // It stays what it was: its block device comes back.
                 let steps = self.steps_to_attach();

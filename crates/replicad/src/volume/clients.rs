@@ -1,7 +1,8 @@
 //! Clients of the volume: what they ask for becomes requests of the core, and its answers go back.
 
 use bytes::Bytes;
-use nbd::{Command, Errno, Request};
+use nbd::{Command, Errno, Extent, Request};
+use replica::state::DiskState;
 use replica::{Admin, ClientError, Input};
 
 use super::owner::Volume;
@@ -13,11 +14,25 @@ impl Volume {
         match event {
             ClientEvent::Opened { holder } => self.quiet(Admin::Opened { holder }),
             ClientEvent::Closed { holder } => self.quiet(Admin::Closed { holder }),
+            ClientEvent::Request { client, request, .. }
+                if matches!(request.command, Command::BlockStatus { .. }) =>
+            {
+                let extents = self.allocation(&request);
+                self.clients.allocation(client, &request, &extents);
+            }
             ClientEvent::Request { client, request, data } => match wanted(&request, data) {
                 Some(wanted) => self.begin(Origin::Nbd { client, request }, wanted),
                 None => self.clients.reply(client, &request, Err((Errno::Inval, "not offered here"))),
             },
         }
+    }
+
+    /// What is allocated on the disk that reads come from; nothing is known of a peer's.
+    fn allocation(&self, request: &Request) -> Vec<Extent> {
+        let Command::BlockStatus { offset, length, .. } = request.command else { return Vec::new() };
+        let reads_here = self.replica.disk_state() == DiskState::UpToDate;
+        let disk = self.disk.as_ref().filter(|_| reads_here);
+        disk.map(|disk| disk.store().allocation(offset, u64::from(length))).unwrap_or_default()
     }
 
     /// An order that nobody waits for the answer of.
@@ -62,7 +77,7 @@ fn wanted(request: &Request, data: Bytes) -> Option<Wanted> {
         Command::WriteZeroes { offset, length, fua, no_hole, .. } => {
             Wanted::Zero { offset, len: u64::from(length), may_trim: !no_hole, fua }
         }
-        // Neither was offered; the codec refuses them.
+        // The one was not offered, the other is answered by itself.
         Command::Cache { .. } | Command::BlockStatus { .. } => return None,
     })
 }

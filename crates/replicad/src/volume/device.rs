@@ -42,9 +42,8 @@ impl Volume {
         if self.device.state != Settled::Absent || self.fuse.is_some() {
             return Ok(());
         }
-        let size = self.replica.config().size;
         let path = self.paths.fuse();
-        let file = FuseFile::mount(&path, size)
+        let file = FuseFile::mount(&path, self.size)
             .map_err(|error| format!("the volume's file cannot be mounted at {}: {error}", path.display()))?;
         self.poller
             .watch(file.device(), super::owner::FUSE, Interest::READ)
@@ -52,6 +51,14 @@ impl Volume {
         self.fuse = Some(file);
         self.device.attach(&path);
         Ok(())
+    }
+
+    /// The volume has become larger, and its block device with it.
+    pub(super) fn grow_device(&mut self) {
+        if let Some(file) = &mut self.fuse {
+            file.grow(self.size);
+            self.device.grow(&self.paths.fuse());
+        }
     }
 
     pub(super) fn close_device(&mut self) {

@@ -99,11 +99,20 @@ impl Volume {
         self.input(Input::HandlerDone { handler, exit_code });
     }
 
+    /// A node's name, be it this one.
+    pub(super) fn node_name(&self, node: NodeId) -> String {
+        if node == self.replica.config().node { self.settings.node.clone() } else { self.peer_name(node) }
+    }
+
     pub(super) fn peer_name(&self, peer: NodeId) -> String {
         self.settings.peer(peer).map_or_else(|| peer.to_string(), |(name, _)| name.to_owned())
     }
 
     fn tell(&mut self, event: &Event) {
+        if let Event::Resized(size) = event {
+            self.size = *size;
+            self.grow_device();
+        }
         let line = self.event_line(event);
         self.say(&self.event_words(event));
         self.control.tell(&line);

@@ -4,6 +4,7 @@ mod admin;
 mod clients;
 mod device;
 mod events;
+mod metrics;
 mod orders;
 mod owner;
 mod report;

@@ -154,12 +154,17 @@ impl Orders {
     }
 }
 
-/// The reply for an order that the core refused.
-pub(super) fn refusal(error: &AdminError) -> Reply {
-    let mut message = error.to_string();
-    if let AdminError::NoPeer(peer) = error {
-        message = format!("there is no peer with the node id {}", peer.get());
-    }
+/// The reply for an order that the core refused, with the nodes' names.
+pub(super) fn refusal(error: &AdminError, name: impl Fn(NodeId) -> String) -> Reply {
+    let message = match error {
+        AdminError::NoPeer(peer) => format!("there is no peer with the node id {}", peer.get()),
+        AdminError::NotInSync(peer) => format!("{} has to be connected and in sync", name(*peer)),
+        AdminError::TooSmall { node, room, wanted } => format!(
+            "the disk of {} has room for a volume of {room} bytes, not of {wanted}; enlarge its device first",
+            name(*node)
+        ),
+        other => other.to_string(),
+    };
     Reply::new(Outcome::Refused, Some(message))
 }
 

@@ -64,8 +64,11 @@ pub struct Volume {
     pub(super) fuse_opened: usize,
     pub(super) device: Device,
     pub(super) device_trouble: Option<String>,
+    /// Bytes that users see: what is on stable storage.
+    pub(super) size: u64,
     signals: UnixStream,
-    exported: bool,
+    /// The size with which it is exported.
+    exported: Option<u64>,
 }
 
 impl Volume {
@@ -107,6 +110,7 @@ impl Volume {
         poller.watch(&signals, SIGNAL, Interest::READ).map_err(failed("wait for signals"))?;
         Ok(Self {
             settings,
+            size: replica.config().size,
             replica,
             started: Instant::now(),
             poller,
@@ -124,7 +128,7 @@ impl Volume {
             device,
             device_trouble: None,
             signals,
-            exported: false,
+            exported: None,
         })
     }
 
@@ -274,19 +278,16 @@ impl Volume {
         }
     }
 
-    /// Only a Primary can be opened.
+    /// Only a Primary can be opened. Who has it open when it grows keeps the size of then: NBD cannot say more.
     fn keep_export(&mut self) {
-        let wanted = self.replica.role() == Role::Primary;
+        let wanted = (self.replica.role() == Role::Primary).then_some(self.size);
         if wanted == self.exported {
             return;
         }
         self.exported = wanted;
-        if !wanted {
-            return self.clients.withdraw();
-        }
+        let Some(size) = wanted else { return self.clients.withdraw() };
         let minimum = self.disk.as_ref().map_or(512, |disk| disk.store().logical_block());
         let minimum = u32::try_from(minimum).unwrap_or(4096);
-        let size = self.replica.config().size;
         let name = self.settings.name.clone();
         if let Err(error) = self.clients.set_export(&name, size, minimum) {
             self.say(&format!("the volume is not exported: {error}"));

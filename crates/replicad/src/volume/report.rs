@@ -87,6 +87,7 @@ impl Volume {
             Event::Disk(state) => ("device", json!({ "disk-state": state.name() })),
             Event::Quorum(quorum) => ("device", json!({ "quorum": quorum })),
             Event::Generation(current) => ("device", json!({ "current-uuid": current.to_string() })),
+            Event::Resized(bytes) => ("device", json!({ "size": bytes / KIB })),
             Event::Connection(node, state) => {
                 ("connection", json!({ "peer": peer(node), "connection-state": state.name() }))
             }
@@ -129,7 +130,16 @@ impl Volume {
             Event::Disk(state) => format!("disk: {state}"),
             Event::Quorum(quorum) => format!("quorum: {}", if *quorum { "yes" } else { "no" }),
             Event::Generation(current) => format!("new generation {current}"),
+            Event::Resized(bytes) => format!("the volume has {bytes} bytes"),
             Event::Connection(node, state) => format!("connection to {}: {state}", peer(node)),
+            Event::Replication(
+                node,
+                state @ (ReplicationState::SyncSource | ReplicationState::SyncTarget),
+            ) => {
+                let dirty = self.replica.peer_status(*node).map_or(0, |status| status.dirty_blocks);
+                let kib = dirty * BLOCK_BYTES / KIB;
+                format!("replication with {}: Began resync as {state} (will sync {kib} KB)", peer(node))
+            }
             Event::Replication(node, state) => format!("replication with {}: {state}", peer(node)),
             Event::SplitBrain(node) => format!(
                 "split brain with {}: both went on apart; nothing was thrown away. Decide whose data goes, and there: \

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use replica::{Config, NodeId, Replica};
 use replica_link::{Endpoint, LinkKey, Security};
 
 use crate::disk::{self, MetadataError, Store, StoreError};
-use crate::export::ServeError;
+use crate::listener::ListenError;
 use crate::net::NetError;
 use crate::settings::{Secret, Settings, SettingsError};
 
@@ -16,6 +17,10 @@ use crate::settings::{Secret, Settings, SettingsError};
 const CONFIG_FOLDER: &str = "/etc/hactl/replica";
 /// Where the volumes' sockets are.
 const RUN_FOLDER: &str = "/run/hactl/replica";
+/// How long a disk may be held by a process that is gone.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const RELEASE_POLL: Duration = Duration::from_millis(20);
 
 /// Why a volume cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,7 @@ pub enum StartError {
     Net(#[from] NetError),
     /// A socket.
     #[error(transparent)]
-    Serve(#[from] ServeError),
+    Listen(#[from] ListenError),
     /// The folder of the sockets.
     #[error("cannot make {path}")]
     Folder {
@@ -106,14 +111,29 @@ pub(super) fn core(settings: &Settings) -> Result<Replica, StartError> {
 
 fn size(settings: &Settings) -> Result<u64, StartError> {
     let own = settings.own().disk.as_deref();
-    let found = own.map(|path| -> Result<u64, MetadataError> {
-        Ok(disk::volume_bytes(&disk::superblock(&Store::open(path)?)?))
+    let found = own.map(|path| -> Result<(u64, bool), MetadataError> {
+        let superblock = disk::superblock(&open_when_free(path)?)?;
+        Ok((disk::volume_bytes(&superblock), superblock.effective_sectors != 0))
     });
     match (settings.size, found) {
+        // The volume may have grown since the file was written.
+        (Some(size), Some(Ok((agreed, true)))) => Ok(size.max(agreed)),
         (Some(size), _) => Ok(size),
-        (None, Some(found)) => found.map_err(StartError::NoSize),
+        (None, Some(found)) => found.map(|(size, _)| size).map_err(StartError::NoSize),
         // The settings were checked: without a disk there is a size.
         (None, None) => Err(StartError::NoSize(MetadataError::Store(StoreError::Kind(PathBuf::new())))),
+    }
+}
+
+/// Opens the disk. The kernel lets go of it a moment after the process is gone that had requests under way on it: one
+/// that takes the place of a process that was killed waits for that.
+fn open_when_free(path: &Path) -> Result<Store, StoreError> {
+    let deadline = Instant::now() + RELEASE_TIMEOUT;
+    loop {
+        match Store::open(path) {
+            Err(StoreError::InUse(_)) if Instant::now() < deadline => std::thread::sleep(RELEASE_POLL),
+            opened => return opened,
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Drop for Mounted {
     }
 }
 
-fn device(node: &Node) -> PathBuf {
+pub(crate) fn device(node: &Node) -> PathBuf {
     let status = node.wait("a block device", |status| status["devices"][0]["block-device"].is_string());
     PathBuf::from(status["devices"][0]["block-device"].as_str().unwrap())
 }

@@ -105,7 +105,7 @@ pub(crate) fn wrong_secret() {
     let mut pair = Pair::new("");
     pair.alpha.wait("connected", |status| connection(status) == "Connected");
     pair.beta.kill();
-    let file = pair.folder.path().join("r0.yml");
+    let file = pair.beta.config();
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("of this test only", "of somebody else")).unwrap();
     pair.beta.start();
@@ -114,4 +114,65 @@ pub(crate) fn wrong_secret() {
     });
     assert_eq!(connection(&status), "Connecting");
     assert_eq!(connection(&pair.beta.status()), "Connecting");
+}
+
+pub(crate) fn quorum() {
+    const EIO: u32 = 5;
+    for (policy, waits) in [("suspend-io", true), ("io-error", false)] {
+        let more = format!("options: {{ quorum: all, on-no-quorum: {policy} }}");
+        let mut pair = Pair::in_use(&more);
+        let mut client = Client::open(&pair.alpha.nbd()).unwrap();
+        assert_eq!(client.write(1, 1).unwrap(), 0);
+        pair.beta.stop();
+        let quorum = |status: &serde_json::Value| status["devices"][0]["quorum"] == true;
+        pair.alpha.wait("it is alone", |status| !quorum(status));
+        client.begin_write(2, 2);
+        if waits {
+            assert_eq!(pair.alpha.status()["suspended"], true);
+            assert!(!client.has_answer(), "without quorum nothing is promised");
+        } else {
+            assert_eq!(client.answer().unwrap(), (2, EIO));
+        }
+        pair.beta.go_on();
+        pair.alpha.wait("in sync again", in_sync);
+        if waits {
+            assert_eq!(client.answer().unwrap(), (2, 0));
+        }
+        assert_eq!(client.write(3, 3).unwrap(), 0);
+        drop(client);
+        pair.assert_equal();
+    }
+}
+
+pub(crate) fn verify() {
+    use std::os::unix::fs::FileExt;
+    let mut pair = Pair::in_use("");
+    let mut client = Client::open(&pair.alpha.nbd()).unwrap();
+    let mut history = History::default();
+    history.write(&mut client, DEPTH, |history| history.acknowledged() >= 500);
+    history.flush(&mut client);
+    // Behind everybody's back: a bit in some blocks of the other disk.
+    let spoilt: Vec<u64> = history.blocks().step_by(13).collect();
+    let disk = std::fs::File::options().read(true).write(true).open(pair.beta.disk()).unwrap();
+    for block in &spoilt {
+        let at = block * BLOCK_KIB * 1024 + 700;
+        let mut byte = [0];
+        disk.read_exact_at(&mut byte, at).unwrap();
+        disk.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+    let mut events = pair.alpha.events();
+    pair.alpha.order(Verb::Verify { peer: None });
+    assert_eq!(events.next_with("verified")["differing-blocks"], spoilt.len());
+    let status = pair.alpha.wait("they are marked", |status| peer_device(status)["out-of-sync"] != 0);
+    assert_eq!(peer_device(&status)["out-of-sync"], spoilt.len() as u64 * BLOCK_KIB);
+    // Connecting anew mends them, and only them.
+    let before = status["sent"].as_u64().unwrap();
+    pair.alpha.order(Verb::Disconnect { peer: None });
+    pair.alpha.order(Verb::Connect { peer: None, discard_my_data: false });
+    pair.beta.order(Verb::Connect { peer: None, discard_my_data: false });
+    let sent = pair.alpha.wait("in sync again", in_sync)["sent"].as_u64().unwrap() - before;
+    let differing = spoilt.len() as u64 * BLOCK_KIB;
+    assert!((differing..differing * 11 / 10 + 256).contains(&sent), "{sent} KiB were sent for {differing}");
+    drop(client);
+    pair.assert_equal();
 }

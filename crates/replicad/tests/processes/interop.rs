@@ -16,7 +16,7 @@ fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new("timeout").args([LIMIT_SECONDS, program]).args(arguments).env("PATH", path).output().unwrap()
 }
 
-fn succeeds(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> String {
     let output = run(program, arguments);
     assert!(
         output.status.success(),
@@ -71,9 +71,17 @@ pub(crate) fn clients() {
     succeeds("nbdcopy", &["--flush", image, &uri]);
     let json: serde_json::Value = serde_json::from_str(&succeeds("nbdinfo", &["--json", &uri])).unwrap();
     assert_eq!(json["exports"][0]["can_multi_conn"], true);
+    // What was never written is a hole, and copied as one.
+    let map: serde_json::Value =
+        serde_json::from_str(&succeeds("nbdinfo", &["--map", "--json", &uri])).unwrap();
+    let (first, last) = (&map[0], &map[map.as_array().unwrap().len() - 1]);
+    assert_eq!((&first["offset"], &first["type"]), (&0.into(), &0.into()), "{map}");
+    assert_eq!(last["type"], 3, "{map}");
     let back = pair.folder.path().join("back");
     succeeds("nbdcopy", &[&uri, back.to_str().unwrap()]);
     assert!(std::fs::read(&back).unwrap()[..content.len()] == content);
+    // The longer of two compares as equal where it has nothing but zeroes.
+    succeeds("qemu-img", &["compare", "-f", "raw", "-F", "raw", image, &uri]);
     let words = [
         "write -P 0x5a 1M 64k",
         "write -z 2M 1M",
@@ -106,7 +114,7 @@ assert h.pread(512, size - 512) == b'y' * 512
     pair.assert_equal();
 }
 
-fn dump(node: &Node) -> String {
+pub(crate) fn dump(node: &Node) -> String {
     let output = Command::new("drbdmeta")
         .env("DRBD_DRIVER_VERSION_OVERRIDE", "9.0.0")
         .args(["--force", "0", "v09", node.disk().to_str().unwrap(), "internal", "dump-md"])

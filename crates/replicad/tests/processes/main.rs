@@ -7,12 +7,25 @@
 #[path = "../../../../tests/support/harness.rs"]
 mod harness;
 
+// The kernel's protocol, for disks that the tests serve themselves.
+#[path = "../../src/blockdev/wire.rs"]
+#[allow(dead_code, unused_imports)]
+mod fuse_wire;
+
 mod blockdev;
+mod disks;
 mod failures;
+mod fencing;
 mod interop;
+mod link;
+mod media;
 mod nbd_client;
 mod orders;
 mod pair;
+mod power;
+mod protocols;
+mod proxy;
+mod resize;
 
 const FIO: &[(&str, &str)] = &[("fio", "fio")];
 const CLIENTS: &[(&str, &str)] = &[
@@ -20,6 +33,7 @@ const CLIENTS: &[(&str, &str)] = &[
     ("nbdcopy", "libnbd-bin"),
     ("nbdsh", "python3-libnbd"),
     ("qemu-io", "qemu-utils"),
+    ("qemu-img", "qemu-utils"),
 ];
 const SYSTEM: &[(&str, &str)] = &[("losetup", "mount"), ("mkfs.ext4", "e2fsprogs"), ("fstrim", "util-linux")];
 const DRBDMETA: &[(&str, &str)] = &[("drbdmeta", "drbd-utils")];
@@ -29,8 +43,33 @@ fn main() -> std::process::ExitCode {
     let mut block_device =
         test("a_file_system_on_the_block_device_moves_and_survives", SYSTEM, blockdev::file_system);
     block_device.missing = block_device.missing.or_else(blockdev::missing);
+    let on_media = |name, run| {
+        let mut test = test(name, &[], run);
+        test.missing = test.missing.or_else(blockdev::missing);
+        test
+    };
+    let mut grown_device = test("the_block_device_grows_with_the_volume", SYSTEM, resize::block_device);
+    grown_device.missing = grown_device.missing.or_else(blockdev::missing);
     harness::run_tests(&[
         block_device,
+        grown_device,
+        test("a_volume_grows_while_it_is_in_use", &[], resize::grows),
+        test("a_volume_does_not_grow_without_its_peer", &[], resize::alone_is_refused),
+        test("drbdmeta_reads_what_growing_leaves", DRBDMETA, resize::drbdmeta_reads_it),
+        on_media("a_primary_whose_disk_fails_goes_on_over_its_peer", disks::primary_detaches),
+        on_media("a_secondary_whose_disk_fails_is_left_behind", disks::secondary_detaches),
+        on_media("a_primary_alone_whose_disk_fails_says_so", disks::alone),
+        on_media("a_block_that_cannot_be_read_comes_from_the_peer", disks::passed_on),
+        on_media("all_that_was_flushed_survives_a_power_cut_of_both", power::both),
+        on_media("the_survivor_of_a_power_cut_has_all_and_the_other_catches_up", power::one),
+        test("protocols_differ_in_what_they_wait_for", &[], protocols::waits),
+        test("under_protocols_a_and_b_a_flush_reaches_the_peer", &[], protocols::flushed),
+        test("io_waits_for_the_answer_of_the_fence_peer_handler", &[], fencing::exit_codes),
+        test("a_promotion_stands_or_falls_with_the_fence_peer_handler", &[], fencing::promotion),
+        test("a_damaged_link_costs_a_connection_and_nothing_else", &[], link::damaged),
+        test("a_damaged_link_without_encryption_is_noticed_too", &[], link::damaged_unprotected),
+        test("without_its_peer_a_volume_with_quorum_waits_or_fails", &[], failures::quorum),
+        test("verify_finds_exactly_what_differs", &[], failures::verify),
         test("fio_verifies_what_it_wrote_and_both_disks_are_equal", FIO, interop::fio),
         test("fio_verifies_with_threads_instead_of_io_uring", FIO, interop::fio_with_threads),
         test("clients_copy_trim_and_see_errors", CLIENTS, interop::clients),

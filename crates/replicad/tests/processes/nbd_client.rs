@@ -1,12 +1,13 @@
 //! A client that knows what it was promised: it writes numbered blocks, many at a time, and keeps a list of those that
 //! were acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 const BLOCK: usize = 4096;
+const SECTOR: usize = 512;
 const FIXED_NO_ZEROES: u32 = 3;
 const EXPORT_NAME: u32 = 1;
 const REQUEST_MAGIC: u32 = 0x2560_9513;
@@ -60,6 +61,18 @@ impl Client {
         Ok((u64::from_be_bytes(reply[8..].try_into().unwrap()), error))
     }
 
+    /// Whether an answer is there already.
+    pub(crate) fn has_answer(&self) -> bool {
+        use rustix::net::RecvFlags;
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !matches!(rustix::net::recv(&self.stream, &mut [0_u8; 1][..], flags), Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// Asks for a write whose answer is to be awaited later.
+    pub(crate) fn begin_write(&mut self, block: u64, number: u64) {
+        self.send(WRITE, number, block * BLOCK as u64, BLOCK as u32, &content(number)).unwrap();
+    }
+
     pub(crate) fn flush(&mut self) -> std::io::Result<u32> {
         self.send(FLUSH, u64::MAX, 0, 0, &[])?;
         Ok(self.answer()?.1)
@@ -90,12 +103,21 @@ pub(crate) struct History {
     acknowledged: BTreeMap<u64, u64>,
     begun: BTreeMap<u64, Vec<u64>>,
     next: u64,
+    /// What each block held when everything was flushed last.
+    flushed: BTreeMap<u64, u64>,
+    /// What was begun since then.
+    since: BTreeMap<u64, Vec<u64>>,
 }
 
 impl History {
     /// How many writes were acknowledged.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.len()
+    }
+
+    /// How many blocks were begun to be written.
+    pub(crate) fn begun_blocks(&self) -> usize {
+        self.begun.len()
     }
 
     /// Writes to random blocks, `depth` at a time, until `stop` says so or the connection breaks.
@@ -114,6 +136,7 @@ impl History {
                     continue;
                 }
                 self.begun.entry(block).or_default().push(self.next);
+                self.since.entry(block).or_default().push(self.next);
                 if client
                     .send(WRITE, self.next, block * BLOCK as u64, BLOCK as u32, &content(self.next))
                     .is_err()
@@ -143,5 +166,44 @@ impl History {
                 &found[..16]
             );
         }
+    }
+
+    /// Flushes, while nothing is under way.
+    pub(crate) fn flush(&mut self, client: &mut Client) {
+        assert_eq!(client.flush().unwrap(), 0);
+        self.flushed.clone_from(&self.acknowledged);
+        self.since.clear();
+    }
+
+    /// The blocks whose writes were acknowledged.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
+        self.acknowledged.keys().copied()
+    }
+
+    /// After everybody lost power: what was flushed is there, unless something written later is, sector by sector. What
+    /// is there counts from here on; blocks that are torn are written anew.
+    pub(crate) fn check_flushed(&mut self, client: &mut Client) {
+        let blocks: BTreeSet<u64> = self.flushed.keys().chain(self.since.keys()).copied().collect();
+        for block in blocks {
+            let found = client.read(block);
+            // Zeroes: never written, as far as anybody was promised.
+            let flushed = self.flushed.get(&block).copied().unwrap_or(0);
+            let later = self.since.get(&block).into_iter().flatten().copied();
+            let allowed: Vec<u64> = std::iter::once(flushed).chain(later).collect();
+            let known = |sector: &[u8]| allowed.iter().any(|number| sector == &content(*number)[..SECTOR]);
+            assert!(
+                found.chunks(SECTOR).all(known),
+                "block {block}: write {flushed} was flushed, {allowed:?} is allowed"
+            );
+            let whole = allowed.iter().copied().find(|number| found == content(*number));
+            let number = whole.unwrap_or_else(|| {
+                self.next += 1;
+                assert_eq!(client.write(block, self.next).unwrap(), 0);
+                self.next
+            });
+            self.acknowledged.insert(block, number);
+            self.begun.insert(block, Vec::new());
+        }
+        self.flush(client);
     }
 }

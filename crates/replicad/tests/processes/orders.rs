@@ -1,7 +1,6 @@
 //! What can be ordered, what is refused and why, and what is told.
 
-use replicad::control::{Connection, Outcome, Verb};
-use serde_json::Value;
+use replicad::control::{Outcome, Verb};
 
 use crate::nbd_client::Client;
 use crate::pair::{Pair, connection, established, in_sync};
@@ -65,15 +64,13 @@ pub(crate) fn split_brain() {
 
 pub(crate) fn events() {
     let pair = Pair::in_use("");
-    let mut listener = Connection::open(&pair.beta.control()).unwrap();
-    listener.send(Verb::Events).unwrap();
-    let mut next = || serde_json::from_str::<Value>(&listener.line().unwrap().unwrap()).unwrap();
-    let first = next();
+    let mut events = pair.beta.events();
+    let first = events.next();
     assert_eq!((&first["event"], &first["version"]), (&"exists".into(), &1.into()));
     assert_eq!(first["status"]["devices"][0]["disk-state"], "UpToDate");
     pair.alpha.order(SECONDARY);
     pair.beta.order(PRIMARY);
-    let role = std::iter::repeat_with(next).find(|event| event["object"] == "resource").unwrap();
+    let role = std::iter::repeat_with(|| events.next()).find(|event| event["object"] == "resource").unwrap();
     assert_eq!((&role["event"], &role["role"]), (&"change".into(), &"Primary".into()));
 }
 

@@ -1,6 +1,7 @@
 //! Two nodes of one volume, their disks and their processes.
 
-use std::net::TcpListener;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,9 @@ use replicad::control::{Connection, Outcome, Reply, Verb};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::media::Media;
+use crate::proxy::Proxy;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_replicad");
 /// Bytes of a disk: the metadata is a part of it.
 pub(crate) const DISK_BYTES: u64 = 128 << 20;
@@ -17,9 +21,25 @@ pub(crate) const DISK_BYTES: u64 = 128 << 20;
 const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const VOLUME: &str = "r0";
 
+/// What a pair is to be.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    /// Added to the section `net` of the volume's file; ends with a comma.
+    pub(crate) net: &'a str,
+    /// Added to the volume's file; FOLDER stands for the test's own.
+    pub(crate) more: &'a str,
+    /// Neither authenticated nor encrypted.
+    pub(crate) unprotected: bool,
+    /// The disks are [`Media`]: they fail, and lose their power.
+    pub(crate) media: bool,
+    /// The link goes through a [`Proxy`].
+    pub(crate) proxied: bool,
+}
+
 pub(crate) struct Pair {
     pub(crate) alpha: Node,
     pub(crate) beta: Node,
+    proxy: Option<Proxy>,
     /// Goes last: the logs of a test that failed are in it.
     pub(crate) folder: TempDir,
 }
@@ -27,55 +47,101 @@ pub(crate) struct Pair {
 pub(crate) struct Node {
     pub(crate) name: &'static str,
     folder: PathBuf,
-    config: PathBuf,
     process: Option<Child>,
+    media: Option<Media>,
+    /// Bytes of its disk.
+    pub(crate) device_bytes: u64,
 }
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-impl Pair {
-    /// Two fresh disks and running processes, connected. `more` is added to the volume's file.
-    pub(crate) fn new(more: &str) -> Self {
+impl Setup<'_> {
+    /// Two fresh disks and running processes that connect.
+    pub(crate) fn pair(self) -> Pair {
         let folder = TempDir::new().unwrap();
-        let ports = [free_port(), free_port()];
-        let disk = |name| folder.path().join(name).display().to_string();
-        let text = format!(
-            "version: 1
-nodes:
-  alpha: {{ id: 0, address: '127.0.0.1:{}', disk: {} }}
-  beta: {{ id: 1, address: '127.0.0.1:{}', disk: {} }}
-net: {{ shared-secret: of this test only, ping-int: 1, ping-timeout: 30, timeout: 40, ko-count: 1 }}
-{more}",
-            ports[0],
-            disk("alpha"),
-            ports[1],
-            disk("beta")
-        );
-        let config = folder.path().join("r0.yml");
-        std::fs::write(&config, text).unwrap();
         let node = |name: &'static str| {
-            let disk = std::fs::File::create(folder.path().join(name)).unwrap();
-            disk.set_len(DISK_BYTES).unwrap();
-            let node = Node { name, folder: folder.path().to_owned(), config: config.clone(), process: None };
-            run(&["create-md", "1", node.disk().to_str().unwrap()]);
+            let mut node = Node {
+                name,
+                folder: folder.path().to_owned(),
+                process: None,
+                media: None,
+                device_bytes: DISK_BYTES,
+            };
+            File::create(node.disk()).unwrap().set_len(DISK_BYTES).unwrap();
+            node.media =
+                self.media.then(|| Media::new(&node.disk(), &folder.path().join(format!("{name}.disk"))));
+            run(&["create-md", "1", node.device().to_str().unwrap()]);
             node
         };
-        let mut pair = Self { alpha: node("alpha"), beta: node("beta"), folder };
+        let proxy = self.proxied.then(Proxy::new);
+        let mut pair = Pair { alpha: node("alpha"), beta: node("beta"), proxy, folder };
+        self.write_files(&pair);
         pair.alpha.start();
         pair.beta.start();
         pair
     }
 
+    /// Each node's file. The node with the lower id dials: it is given the proxy's address for the other.
+    fn write_files(self, pair: &Pair) {
+        let own = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let dialled = pair.proxy.as_ref().map_or(own[1], |proxy| {
+            proxy.leads_to(own[1]);
+            proxy.address
+        });
+        for (node, beta) in [(&pair.alpha, dialled), (&pair.beta, own[1])] {
+            let protection =
+                if self.unprotected { "unprotected: true" } else { "shared-secret: of this test only" };
+            let text = format!(
+                "version: 1
+nodes:
+  alpha: {{ id: 0, address: '{}', disk: {} }}
+  beta: {{ id: 1, address: '{beta}', disk: {} }}
+net: {{ {} {protection}, ping-int: 1, ping-timeout: 30, timeout: 40, ko-count: 1 }}
+{}",
+                own[0],
+                pair.alpha.device().display(),
+                pair.beta.device().display(),
+                self.net,
+                self.more.replace("FOLDER", &pair.folder.path().display().to_string())
+            );
+            std::fs::write(node.config(), text).unwrap();
+        }
+    }
+
     /// The same, with equal disks, alpha being Primary.
-    pub(crate) fn in_use(more: &str) -> Self {
-        let pair = Self::new(more);
+    pub(crate) fn in_use(self) -> Pair {
+        let pair = self.pair();
         pair.alpha.wait("the handshake is over", established);
         pair.alpha.order(Verb::NewCurrentUuid { clear_bitmap: true });
         pair.alpha.wait("both up to date", in_sync);
         pair.alpha.order(Verb::Primary { force: false });
         pair
+    }
+}
+
+impl Pair {
+    /// Two fresh disks and running processes, connected. `more` is added to the volume's file.
+    pub(crate) fn new(more: &str) -> Self {
+        Setup { more, ..Setup::default() }.pair()
+    }
+
+    /// The same, with equal disks, alpha being Primary.
+    pub(crate) fn in_use(more: &str) -> Self {
+        Setup { more, ..Setup::default() }.in_use()
+    }
+
+    /// The link between the two.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("a pair that was asked for with one")
+    }
+
+    /// What is on [`Media`] when everything was flushed by a demotion of this node is equal.
+    pub(crate) fn settle_on(&mut self, primary: impl Fn(&Self) -> &Node) {
+        let primary = primary(self);
+        primary.eventually("nobody has it open", || primary.is_demoted());
+        self.assert_equal();
     }
 
     /// Stops both in good order, and compares what is on their disks.
@@ -103,8 +169,24 @@ fn run(arguments: &[&str]) {
 }
 
 impl Node {
+    /// The file that its data ends in.
     pub(crate) fn disk(&self) -> PathBuf {
         self.folder.join(self.name)
+    }
+
+    /// What it has for a disk: the same file, or what serves it.
+    fn device(&self) -> PathBuf {
+        if self.media.is_some() { self.folder.join(format!("{}.disk", self.name)) } else { self.disk() }
+    }
+
+    /// Its file of the volume.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join(format!("{}.yml", self.name))
+    }
+
+    /// The disk that fails when told to.
+    pub(crate) fn media(&self) -> &Media {
+        self.media.as_ref().expect("a pair that was asked for with such disks")
     }
 
     fn run_folder(&self) -> PathBuf {
@@ -131,14 +213,18 @@ impl Node {
     pub(crate) fn start(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let run_folder = self.run_folder();
-        let arguments =
-            [Path::new("serve"), Path::new(VOLUME), &self.config, Path::new(self.name), &run_folder];
-        let process = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        let config = self.config();
+        let arguments = [Path::new("serve"), Path::new(VOLUME), &config, Path::new(self.name), &run_folder];
+        let mut process =
+            Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        self.eventually("it answers", || {
+            assert_eq!(process.try_wait().unwrap(), None, "{}: the process has ended", self.name);
+            Connection::open(&self.control()).ok()
+        });
         self.process = Some(process);
-        self.eventually("it answers", || Connection::open(&self.control()).ok());
     }
 
-    fn eventually<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn eventually<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = look() {
@@ -161,11 +247,23 @@ impl Node {
         assert_eq!(reply.outcome, Outcome::Done, "{}: {verb:?}: {:?}", self.name, reply.message);
     }
 
+    /// Demotes it; none: a client's end has not arrived yet.
+    pub(crate) fn is_demoted(&self) -> Option<()> {
+        (self.try_order(Verb::Secondary { force: false }).outcome == Outcome::Done).then_some(())
+    }
+
     /// The words with which an order is refused.
     pub(crate) fn refused(&self, verb: Verb) -> String {
         let reply = self.try_order(verb.clone());
         assert_eq!(reply.outcome, Outcome::Refused, "{}: {verb:?}", self.name);
         reply.message.unwrap()
+    }
+
+    /// What it tells from now on.
+    pub(crate) fn events(&self) -> Events {
+        let mut connection = Connection::open(&self.control()).unwrap();
+        connection.send(Verb::Events).unwrap();
+        Events { connection }
     }
 
     pub(crate) fn status(&self) -> Value {
@@ -176,10 +274,13 @@ impl Node {
         self.eventually(what, || Some(self.status()).filter(|status| holds(status)))
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    fn id(&self) -> rustix::process::Pid {
         let id = self.process.as_ref().unwrap().id();
-        rustix::process::kill_process(rustix::process::Pid::from_raw(id.cast_signed()).unwrap(), signal)
-            .unwrap();
+        rustix::process::Pid::from_raw(id.cast_signed()).unwrap()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.id(), signal).unwrap();
     }
 
     /// The power fails, as far as a process can tell.
@@ -190,6 +291,22 @@ impl Node {
 
     pub(crate) fn stop(&self) {
         self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// The power fails: the process does nothing any more, and what its disk had not flushed is lost, but for the
+    /// sectors that `survives` names.
+    pub(crate) fn power_off(&mut self, survives: impl Fn(u64) -> bool) {
+        self.stop();
+        // Told once all of its threads stand still.
+        rustix::process::waitpid(Some(self.id()), rustix::process::WaitOptions::UNTRACED).unwrap();
+        self.media().power_off(survives);
+        self.kill();
+    }
+
+    /// And comes back.
+    pub(crate) fn power_on(&mut self) {
+        self.media().power_on();
+        self.start();
     }
 
     pub(crate) fn go_on(&self) {
@@ -210,10 +327,32 @@ impl Node {
 
     /// What is on its disk before the metadata.
     pub(crate) fn data(&self) -> Vec<u8> {
-        let layout = drbd_meta::Layout::internal(DISK_BYTES, 1).unwrap();
+        let layout = drbd_meta::Layout::internal(self.device_bytes, 1).unwrap();
         let mut data = vec![0; usize::try_from(layout.data_bytes()).unwrap()];
-        std::fs::File::open(self.disk()).unwrap().read_exact_at(&mut data, 0).unwrap();
+        File::open(self.disk()).unwrap().read_exact_at(&mut data, 0).unwrap();
         data
+    }
+}
+
+/// What a node tells, line by line.
+pub(crate) struct Events {
+    connection: Connection,
+}
+
+impl Events {
+    /// The next one.
+    pub(crate) fn next(&mut self) -> Value {
+        serde_json::from_str(&self.connection.line().unwrap().unwrap()).unwrap()
+    }
+
+    /// The next one that has this.
+    pub(crate) fn next_with(&mut self, key: &str) -> Value {
+        loop {
+            let event = self.next();
+            if !event[key].is_null() {
+                return event;
+            }
+        }
     }
 }
 

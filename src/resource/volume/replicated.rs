@@ -1,4 +1,4 @@
-//! A volume that DRBD replicates.
+//! A replicated volume, whatever the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::seen::{Inside, Side};
 use crate::claims::ClaimedDevice;
+use crate::engine::VolumeId;
 use crate::facts::{ClusterQuery, Query, Signature};
 use crate::names::{ClusterName, NodeName};
 use crate::plan::{Blocked, FilesystemType};
@@ -32,7 +33,7 @@ pub struct Discard {
 
 /// A volume on the claimed devices of two nodes.
 #[derive(Debug, Clone)]
-pub struct DrbdVolume {
+pub struct ReplicatedVolume {
     /// Its name in plans.
     pub id: ResourceId,
     /// What must come first.
@@ -41,10 +42,8 @@ pub struct DrbdVolume {
     pub cluster: ClusterName,
     /// The nodes of the cluster.
     pub nodes: BTreeSet<NodeName>,
-    /// Its name: DRBD's resource.
-    pub name: String,
-    /// The number of its device.
-    pub minor: u32,
+    /// Which volume.
+    pub volume: VolumeId,
     /// Its two nodes with their devices.
     pub members: BTreeMap<NodeName, ClaimedDevice>,
     /// The member that decides when neither side has data.
@@ -61,10 +60,10 @@ pub struct DrbdVolume {
     pub discard: Option<Discard>,
 }
 
-impl DrbdVolume {
+impl ReplicatedVolume {
     /// The path of its device.
     pub(super) fn device(&self) -> String {
-        format!("/dev/drbd{}", self.minor)
+        self.volume.device()
     }
 
     /// The member that is not this one.
@@ -77,9 +76,9 @@ impl DrbdVolume {
         for (node, side) in sides {
             let device = &self.members[*node];
             self.refuse_foreign(node, device, side)?;
-            if let Some(name) = side.observed.names.get(&self.minor).filter(|name| **name != self.name) {
+            if let Some(name) = side.observed.other_at(&self.volume) {
                 let reason = format!("{} is the device of the resource `{name}`", self.device());
-                let advice = format!("give `{}` another `minor`, or take `{name}` down", self.name);
+                let advice = format!("give `{}` another `minor`, or take `{name}` down", self.volume.name);
                 return Err(self.blocked(Some(node), reason, advice));
             }
             if let Inside::Other(what) = self.inside(side) {
@@ -91,28 +90,32 @@ impl DrbdVolume {
         self.refuse_sizes(sides)
     }
 
-    /// A file system without DRBD's metadata behind it is not on the volume, it is in its way.
+    /// A file system without metadata behind it is not on the volume, it is in its way.
     fn refuse_foreign(&self, node: &NodeName, device: &ClaimedDevice, side: &Side) -> Result<(), Blocked> {
         if side.has_metadata || device.kept().is_empty() {
             return Ok(());
         }
         let held: Vec<String> = device.kept().iter().map(Signature::consent).collect();
-        let reason = format!("{} holds {}, and no metadata of DRBD", device.path, held.join(" and "));
+        let reason =
+            format!("{} holds {}, and no metadata of a replicated volume", device.path, held.join(" and "));
         let advice = "see what it is; hactl makes a volume on a device that holds nothing only";
         Err(self.blocked(Some(node), reason, advice))
     }
 
     /// A disk that came new must have room for what the other side has.
     fn refuse_sizes(&self, sides: &BTreeMap<&NodeName, Side>) -> Result<(), Blocked> {
+        let usable = |disk| self.volume.engine.usable_bytes(disk);
         for (node, side) in sides.iter().filter(|(_, side)| !side.has_data()) {
             let Some(peer) = self.peer(node) else { continue };
-            let needed =
-                sides.get(peer).filter(|peer| peer.has_data()).and_then(|side| side.observed.device_bytes);
+            let needed = sides
+                .get(peer)
+                .filter(|peer| peer.has_data())
+                .and_then(|side| side.observed.volume_bytes(&self.volume));
             let (Some(needed), Some(has)) = (needed, side.observed.disk_bytes) else { continue };
-            if usable_bytes(has) < needed {
+            if usable(has) < needed {
                 let reason = format!(
                     "its disk has room for {} bytes, and the volume, which {peer} holds, has {needed}",
-                    usable_bytes(has)
+                    usable(has)
                 );
                 return Err(self.blocked(
                     Some(node),
@@ -125,22 +128,7 @@ impl DrbdVolume {
     }
 }
 
-/// What DRBD 8.4 keeps at the end of the disk beside the bitmap, in bytes: the superblock and the activity log.
-const METADATA_FIXED_BYTES: u64 = 4096 + 32 * 1024;
-/// Metadata begins and ends at multiples of this many bytes.
-const METADATA_ALIGN_BYTES: u64 = 4096;
-/// How many bytes of the volume one byte of the bitmap stands for: a bit for 4 KiB.
-const BITMAP_BYTES_PER_BYTE: u64 = 8 * 4096;
-
-/// How much of a disk is left for the volume with internal metadata (drbd_sizeof_md and the like in drbd-utils).
-#[must_use]
-pub(super) fn usable_bytes(disk_bytes: u64) -> u64 {
-    let disk = disk_bytes / METADATA_ALIGN_BYTES * METADATA_ALIGN_BYTES;
-    let bitmap = disk.div_ceil(BITMAP_BYTES_PER_BYTE).next_multiple_of(METADATA_ALIGN_BYTES);
-    disk.saturating_sub(METADATA_FIXED_BYTES + bitmap)
-}
-
-impl Resource for DrbdVolume {
+impl Resource for ReplicatedVolume {
     fn id(&self) -> &ResourceId {
         &self.id
     }
@@ -152,12 +140,13 @@ impl Resource for DrbdVolume {
     fn queries(&self) -> Vec<(NodeName, Query)> {
         let cib = self.nodes.iter().map(|node| (node.clone(), Query::Cluster(ClusterQuery::Cib)));
         let volume = self.members.keys().filter_map(|node| Some((node.clone(), self.query(node)?)));
-        let module = self.members.keys().map(|node| (node.clone(), Query::DrbdModule));
+        let with_module = self.members.keys().filter(|_| self.volume.engine.needs_module());
+        let module = with_module.map(|node| (node.clone(), Query::DrbdModule));
         cib.chain(volume).chain(module).collect()
     }
 
     fn diff(&self, context: &DiffContext<'_>) -> Result<Change, Blocked> {
-        for node in self.members.keys() {
+        for node in self.members.keys().filter(|_| self.volume.engine.needs_module()) {
             self.has_module(node, context)?;
         }
         let managed = self.is_managed(context)?;

@@ -1,0 +1,98 @@
+//! Three nodes, a volume on two of them, and a power-cut while somebody writes to it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::lab::TestLab;
+
+/// The nodes with a disk for the volume.
+pub(crate) const MEMBERS: [&str; 2] = ["alpha", "beta"];
+/// Longest time until both sides hold the same again.
+pub(crate) const SYNC_LIMIT: Duration = Duration::from_secs(120);
+/// The word for both sides being equal.
+const IN_SYNC: &str = "[ \"$(hactl-replica dstate srv)\" = UpToDate/UpToDate ]";
+/// Size of the disks in bytes, as `hactl lab` makes them.
+const DISK_BYTES: u64 = 256 << 20;
+
+/// One volume with a file system and an address.
+pub(crate) fn describe(lab: &mut TestLab, more: &str) {
+    let (name, vip) = (lab.name().to_owned(), lab.virtual_ip());
+    lab.services = format!(
+        "clusters:\n  {name}:\n    barclamps:\n      pacemaker: {{}}\n      replica:\n        volumes:\n          srv:\n            \
+         nodes: [alpha, beta]\n            mount: {{ path: /srv }}\n            vip: {{ address: {vip}, prefix: 24 }}\n{more}    \
+         resource_defaults: {{ resource-stickiness: 100 }}\n"
+    );
+    lab.write();
+}
+
+/// The cluster as it is wanted, and nothing left to do.
+pub(crate) fn applied(lab: &TestLab) {
+    lab.hactl("apply", &["--yes"]).expect(0);
+    lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
+    lab.hactl("verify", &["--patience", "1m"]).expect(0);
+}
+
+/// The member that has the group, and the other one.
+pub(crate) fn sides(lab: &TestLab, group: &str) -> (&'static str, &'static str) {
+    let holder = lab.on("alpha", &format!("crm_resource --resource {group} --locate --quiet"));
+    match holder.trim() {
+        "alpha" => ("alpha", "beta"),
+        "beta" => ("beta", "alpha"),
+        other => panic!("{group} runs on `{other}`"),
+    }
+}
+
+/// A drill's report, which must find nothing lost.
+pub(crate) fn drilled(lab: &TestLab) -> Value {
+    let words = ["--drill", "failover", "--yes", "--json", "--patience", "2m"];
+    let report = lab.hactl("verify", &words).expect(0).json();
+    assert_eq!(report["writes"]["lost"], 0, "{report}");
+    assert!(report["writes"]["acknowledged"].as_u64().unwrap() > 50, "before and after the loss: {report}");
+    assert!(report["writes"]["outage_ms"].as_u64().unwrap() > 0, "{report}");
+    assert_ne!(report["survivor"], report["victim"], "{report}");
+    let resynced = report["resynced_bytes"].as_u64().expect("the engine tells how much was copied");
+    assert!(resynced > 0 && resynced < DISK_BYTES, "only what changed, not the whole disk: {report}");
+    lab.say(&format!("drilled: {} and {resynced} bytes resynced", report["writes"]));
+    report
+}
+
+pub(crate) fn survivor_takes_over() {
+    let mut lab = TestLab::up("replica", &["--nodes", "3"]);
+    describe(&mut lab, "");
+    applied(&lab);
+    lab.say("from bare nodes to a verified cluster; the second plan is empty");
+    both_sides_are_the_same(&lab);
+    drilled(&lab);
+    both_sides_are_the_same(&lab);
+    changed_options(&mut lab);
+}
+
+/// What was written is on both disks, block by block, past every cache; the metadata behind the data is each side's own.
+fn both_sides_are_the_same(lab: &TestLab) {
+    let (holder, _) = sides(lab, "srv");
+    lab.wait_on(holder, "both sides are equal", SYNC_LIMIT, IN_SYNC);
+    lab.on(
+        holder,
+        "dd if=/dev/urandom of=/srv/data bs=64k count=64 status=none && sync /srv/data && fsfreeze -f /srv",
+    );
+    let device = lab.on(holder, "blockdev --getsize64 /dev/hactl/by-res/srv");
+    let blocks = device.trim().parse::<u64>().expect("a size") / 4096;
+    let digest = |node: &str| {
+        let disk = format!("/dev/disk/by-id/virtio-{node}-data1");
+        lab.on(node, &format!("dd if={disk} iflag=direct bs=4096 count={blocks} status=none | sha256sum"))
+    };
+    let digests = MEMBERS.map(digest);
+    lab.on(holder, "fsfreeze -u /srv");
+    assert_eq!(digests[0], digests[1], "both disks hold the same");
+}
+
+/// Options are taken over by starting both sides anew, which the plan says before.
+fn changed_options(lab: &mut TestLab) {
+    describe(lab, "            net: { ping-int: 5 }\n");
+    lab.hactl("plan", &["--detailed-exitcode"]).expect(2).says("volume srv with what runs on it");
+    applied(lab);
+    for node in MEMBERS {
+        lab.on(node, "grep -q 'ping-int: 5' /etc/hactl/replica/srv.yml");
+    }
+}
