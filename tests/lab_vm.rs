@@ -19,12 +19,13 @@ mod pair;
 mod sbd;
 
 fn main() -> std::process::ExitCode {
+    // The longest first: two run at a time.
     lab::run_vm_tests(&[
-        ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
+        ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
+        ("a_controller_pair", controller_pair::a_controller_pair),
         ("sbd_on_a_shared_disk", sbd::sbd_on_a_shared_disk),
         ("sbd_without_a_disk", sbd::sbd_without_a_disk),
-        ("a_controller_pair", controller_pair::a_controller_pair),
-        ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
+        ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])
 }

@@ -23,6 +23,7 @@ pub(crate) fn a_controller_pair() {
         .replacen(CLUSTER, &format!("{}:", lab.name()), 1)
         .replace(" controller-pair/", &format!(" {files}/"));
     lab.write();
+    gateway(&lab);
     lab.hactl("apply", &["--yes"]).expect(0);
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
     as_described(&lab);
@@ -40,6 +41,25 @@ pub(crate) fn a_controller_pair() {
     lab.say(&format!("drilled: {writes}, resynced {} bytes", report["resynced_bytes"]));
     as_described(&lab);
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
+}
+
+/// A public network has a gateway, without which there is nothing to say a source address of; that of a lab has none. A node
+/// that comes back has it again.
+fn gateway(lab: &TestLab) {
+    let address = lab.virtual_ip().to_string();
+    let (network, _) = address.rsplit_once('.').expect("an IPv4 address");
+    let unit = format!(
+        "[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/sbin/ip route replace default via {network}.1\\n\
+         [Install]\\nWantedBy=multi-user.target\\n"
+    );
+    for node in NODES {
+        lab.on(
+            node,
+            &format!(
+                "printf '{unit}' >/etc/systemd/system/gateway.service && systemctl enable --now gateway"
+            ),
+        );
+    }
 }
 
 /// Data on the volume, links on both nodes, the service answering at its address, started by the cluster only.
