@@ -99,16 +99,15 @@ YAML
 (cd "$work/machines" && timeout 1200 vagrant up --no-tty --provider libvirt && vagrant status)
 
 echo "== hactl apply"
-key() { echo "$work/machines/.vagrant/machines/$1/libvirt/private_key"; }
 cat >"$work/inventory.yml" <<YAML
 version: 1
 clusters:
   vagrant:
-    ssh: { user: vagrant, sudo: true, agent: false, known_hosts: $work/known_hosts }
+    ssh: { user: vagrant, sudo: true, agent: false, identity: $work/machines/.vagrant/hactl_ed25519, known_hosts: $work/known_hosts }
     operation_defaults: { timeout: 120s }
     nodes:
-      alpha: { address: 192.168.56.11, links: [192.168.56.11, 192.168.57.11], ssh: { identity: $(key alpha) } }
-      beta: { address: 192.168.56.12, links: [192.168.56.12, 192.168.57.12], ssh: { identity: $(key beta) } }
+      alpha: { address: 192.168.56.11, links: [192.168.56.11, 192.168.57.11] }
+      beta: { address: 192.168.56.12, links: [192.168.56.12, 192.168.57.12] }
     barclamps:
       pacemaker:
         corosync: { token_ms: 10000 }
