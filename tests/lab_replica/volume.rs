@@ -51,7 +51,8 @@ pub(crate) fn drilled(lab: &TestLab) -> Value {
     assert!(report["writes"]["acknowledged"].as_u64().unwrap() > 50, "before and after the loss: {report}");
     assert!(report["writes"]["outage_ms"].as_u64().unwrap() > 0, "{report}");
     assert_ne!(report["survivor"], report["victim"], "{report}");
-    let resynced = report["resynced_bytes"].as_u64().expect("the engine tells how much was copied");
+    let resynced = report["resynced_bytes"].as_u64();
+    let resynced = resynced.unwrap_or_else(|| panic!("the engine tells how much was copied: {report}"));
     assert!(resynced > 0 && resynced < DISK_BYTES, "only what changed, not the whole disk: {report}");
     lab.say(&format!("drilled: {} and {resynced} bytes resynced", report["writes"]));
     report
