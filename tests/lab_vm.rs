@@ -19,7 +19,7 @@ mod pair;
 mod sbd;
 
 fn main() -> std::process::ExitCode {
-    // The longest first: two run at a time.
+    // The longest first, for whoever runs several at a time.
     lab::run_vm_tests(&[
         ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
         ("a_controller_pair", controller_pair::a_controller_pair),

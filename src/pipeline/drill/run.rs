@@ -22,7 +22,7 @@ use crate::verify::drill::{
 };
 
 /// How long writes and answers may take to begin, before anything is cut.
-const WARM_UP_LIMIT: Duration = Duration::from_secs(60);
+const WARM_UP_LIMIT: Duration = Duration::from_secs(180);
 /// Records that must have been acknowledged before.
 const WARM_UP_WRITES: usize = 100;
 /// Requests that must have been answered before.
