@@ -15,11 +15,9 @@ pub const RESYNC_LOG: &str = "if [ -d /run/hactl/replica ]; then\n\
 #[must_use]
 pub fn resynced_bytes(before: &str, after: &str) -> Option<u64> {
     let (before, after) = (amounts(before)?, amounts(after)?);
-    // The log is a ring: what was there before may have been pushed out of it meanwhile.
-    if after.len() <= before.len() || !after.starts_with(&before) {
-        return None;
-    }
-    Some(after[before.len()..].iter().map(|kib| kib * 1024).sum())
+    // The log is a ring: the first ones of before may have been pushed out of it meanwhile, never ones in the middle.
+    let new = (0..=before.len()).find_map(|lost| after.strip_prefix(&before[lost..]))?;
+    if new.is_empty() { None } else { Some(new.iter().map(|kib| kib * 1024).sum()) }
 }
 
 fn amounts(text: &str) -> Option<Vec<u64>> {
@@ -36,6 +34,11 @@ mod tests {
         let after = format!("{before}Began resync as SyncSource (will sync 12 KB\n");
         assert_eq!(resynced_bytes(before, &after), Some(12 * 1024));
         assert_eq!(resynced_bytes("", before), Some(128 * 1024 * 1024));
+        // What was first is not in the log any more.
+        let pushed_out =
+            "Began resync as SyncSource (will sync 12 KB\nBegan resync as SyncSource (will sync 8 KB\n";
+        assert_eq!(resynced_bytes(&after, pushed_out), Some(8 * 1024));
+        assert_eq!(resynced_bytes(before, pushed_out), Some(20 * 1024));
     }
 
     #[test]
