@@ -1,7 +1,7 @@
 //! Memory that may be handed to a disk directly: aligned buffers, used again and again.
 //!
 //! A large buffer that is new costs more than what is done with it: the kernel has to find and clear its pages. What is let
-//! go of is kept, by size, for the next one, by the thread that lets go; up to [`MAX_KEPT_BYTES`].
+//! go of is kept, by size, for the next one, by the thread that lets go; up to `MAX_KEPT_BYTES`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// Where there is data and where a hole, which reads as zeroes, from `offset` on and in order; as far as the file system
-    /// tells, else it is all data. What comes after [`MAX_PIECES`] pieces has to be asked for again.
+    /// tells, else it is all data. What comes after `MAX_PIECES` pieces has to be asked for again.
     #[must_use]
     pub fn allocation(&self, offset: u64, len: u64) -> Vec<Extent> {
         use rustix::fs::SeekFrom::{Data, Hole};
