@@ -216,17 +216,18 @@ fn grown(lab: &TestLab) {
 
 /// The disk of the node that does not have it is another one after a power-cut: it gets metadata and the data.
 fn new_disk(lab: &TestLab) {
-    let node = other(&holder(lab));
+    let survivor = holder(lab);
+    let node = other(&survivor);
     lab.fault(&["power-cut", node]);
     lab.fault(&["replace-disk", node, "data1"]);
-    if lab.power(node).0 == "off" {
-        lab.fault(&["power-on", node]);
-    }
+    // Fencing switches it on; before that it would only be reset once more.
+    let cleared = format!("crm_mon --one-shot | grep -Eq 'OFFLINE: \\[ {node} \\]'");
+    lab.wait_on(&survivor, "the dead node was fenced", CLUSTER_LIMIT, &cleared);
     lab.wait_on(
         node,
         "it is a member again",
         BACK_LIMIT,
-        "crmadmin --status $(uname -n) 2>/dev/null | grep -q S_",
+        "crmadmin --status $(uname -n) 2>/dev/null | grep -Eq 'S_(NOT_DC|IDLE)'",
     );
     told(&lab.hactl("apply", &["--yes"]).expect(0), "make the metadata of DRBD");
     lab.wait_on(node, "the new disk has the data", CLUSTER_LIMIT, IN_SYNC);
