@@ -11,6 +11,8 @@ mod lab;
 mod controller_pair;
 #[path = "lab_vm/down.rs"]
 mod down;
+#[path = "lab_vm/interop.rs"]
+mod interop;
 #[path = "lab_vm/nfs_pair.rs"]
 mod nfs_pair;
 #[path = "lab_vm/pair.rs"]
@@ -26,6 +28,7 @@ fn main() -> std::process::ExitCode {
         ("sbd_on_a_shared_disk", sbd::sbd_on_a_shared_disk),
         ("sbd_without_a_disk", sbd::sbd_without_a_disk),
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
+        ("engine_and_kernel_exchange_a_volume", interop::engine_and_kernel_exchange_a_volume),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])
 }

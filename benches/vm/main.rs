@@ -1,9 +1,10 @@
 //! `make bench-vm`: replicated volumes against the raw disk below them, in one pair of virtual machines.
 //!
-//! In: nothing. Out: a table of percentages, and `target/bench/volumes.json`. Speed in an emulated machine says little by
+//! In: `HACTL_BENCH_SECONDS` and `HACTL_BENCH_ROUNDS`, if they are set. Out: a table of percentages, and `target/bench/volumes.json`. Speed in an emulated machine says little by
 //! itself: what counts is the ratio, on disks as fast as the host's page cache (where the processor is the limit) and on
 //! disks that are throttled to those of a real machine (where the disk is). Fails only when something cannot be measured.
 
+mod engine;
 mod pair;
 mod side;
 mod workload;
@@ -21,7 +22,9 @@ use workload::{WORKLOADS, Workload};
 /// Version of the format of `volumes.json`.
 const FORMAT: u32 = 1;
 /// How often every side does every workload; the sides take turns.
-const ROUNDS: usize = 2;
+const ROUNDS: u32 = 2;
+/// Seconds of a run that count.
+const SECONDS: u32 = 8;
 /// What throttled disks do per second: about a disk with a moving head.
 const THROTTLED: [&str; 4] = ["--iops", "120", "--bandwidth", "12MiB"];
 
@@ -68,7 +71,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    let (rounds, seconds) =
+        (setting("HACTL_BENCH_ROUNDS", ROUNDS)?, setting("HACTL_BENCH_SECONDS", SECONDS)?);
     let pair = Pair::up()?;
+    pair.send_executable(engine::PROGRAM)?;
     for side in SIDES {
         side.set_up(&pair).with_context(|| format!("cannot set up {}", side.name()))?;
     }
@@ -81,7 +87,7 @@ fn run() -> Result<()> {
             }
         }
         for workload in WORKLOADS {
-            measured.extend(compare(&pair, backing, workload)?);
+            measured.extend(compare(&pair, backing, workload, rounds, seconds)?);
         }
     }
     println!("\n{}", table(&measured));
@@ -99,16 +105,29 @@ fn run() -> Result<()> {
     Ok(())
 }
 
+/// A number that the environment may set, at least 1.
+fn setting(name: &str, default: u32) -> Result<u32> {
+    let Some(value) = std::env::var_os(name) else { return Ok(default) };
+    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+    number.with_context(|| format!("{name} is to be a number from 1 on, not {}", value.display()))
+}
+
 /// Lets the sides take turns at a workload.
-fn compare(pair: &Pair, backing: Backing, workload: &'static Workload) -> Result<Vec<Measured>> {
+fn compare(
+    pair: &Pair,
+    backing: Backing,
+    workload: &'static Workload,
+    rounds: u32,
+    seconds: u32,
+) -> Result<Vec<Measured>> {
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); SIDES.len()];
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let mut turns: Vec<usize> = (0..SIDES.len()).collect();
         if round % 2 == 1 {
             turns.reverse();
         }
         for turn in turns {
-            values[turn].push(workload.run(pair, SIDES[turn])?);
+            values[turn].push(workload.run(pair, SIDES[turn], seconds)?);
         }
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

@@ -22,7 +22,7 @@ impl Pair {
     pub(crate) fn up() -> Result<Self> {
         run(&["down", "--name", NAME])?;
         let mut pair = Self { status: serde_json::Value::Null };
-        let disks = "raw=256MiB,data=256MiB";
+        let disks = "raw=256MiB,data=256MiB,sealed=256MiB,open=256MiB";
         run(&["up", "--name", NAME, "--backend", "vm", "--baked", "--nodes", "2", "--disks", disks])?;
         pair.status = serde_json::from_str(&run(&["status", "--name", NAME, "--json"])?)?;
         Ok(pair)
@@ -31,6 +31,19 @@ impl Pair {
     /// What a line of shell prints on a node, where it must succeed.
     pub(crate) fn on(&self, node: &str, shell: &str) -> Result<String> {
         run(&["ssh", "--name", NAME, node, "--", shell])
+    }
+
+    /// Puts this program's executable on both nodes, without what only a debugger reads.
+    pub(crate) fn send_executable(&self, to: &str) -> Result<()> {
+        let bare = folder()?.join("hactl");
+        let send = "set -o pipefail; strip -o \"$1\" \"$2\" && gzip -1 <\"$1\" | \"$2\" lab ssh --name \"$3\" \"$4\" -- \
+                    \"gunzip >$5 && chmod 755 $5\"";
+        for node in [WRITER, PEER] {
+            let mut command = Command::new("bash");
+            command.args(["-c", send, "bash", bare.as_str(), env!("CARGO_BIN_EXE_hactl"), NAME, node, to]);
+            finish(command.stdin(Stdio::null()))?;
+        }
+        std::fs::remove_file(&bare).with_context(|| format!("cannot remove {bare}"))
     }
 
     /// Breaks something.
@@ -62,7 +75,11 @@ impl Drop for Pair {
 /// Runs `hactl lab` with these words; what it prints.
 fn run(words: &[&str]) -> Result<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hactl"));
-    command.arg("lab").args(words).stdin(Stdio::null());
+    finish(command.arg("lab").args(words).stdin(Stdio::null()))
+}
+
+/// Runs a command, which must succeed; what it prints.
+fn finish(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -73,7 +90,7 @@ fn run(words: &[&str]) -> Result<String> {
 
 /// Where the result goes.
 pub(crate) fn folder() -> Result<Utf8PathBuf> {
-    // The executable is target/debug/hactl, wherever target is.
+    // The executable is target/release/hactl, wherever target is.
     let executable = Utf8PathBuf::from(env!("CARGO_BIN_EXE_hactl"));
     let target = executable.parent().and_then(|profile| profile.parent()).context("no target folder")?;
     let folder = target.join("bench");

@@ -5,9 +5,7 @@ use anyhow::{Context as _, Result};
 use crate::pair::{Pair, WRITER};
 use crate::side::Side;
 
-/// Seconds of one run that count, after [`RAMP_S`] that do not.
-const RUNTIME_S: u32 = 8;
-/// Seconds that do not count.
+/// Seconds at the beginning of a run that do not count.
 const RAMP_S: u32 = 1;
 /// How much of a device is written to: all of DRBD's activity log's reach and more is not the point here.
 const AREA: &str = "192m";
@@ -52,12 +50,12 @@ pub(crate) const WORKLOADS: &[Workload] = &[
 ];
 
 impl Workload {
-    /// Runs it once; what came out, in its unit.
-    pub(crate) fn run(&self, pair: &Pair, side: Side) -> Result<f64> {
+    /// Runs it once, for so many seconds that count; what came out, in its unit.
+    pub(crate) fn run(&self, pair: &Pair, side: Side, seconds: u32) -> Result<f64> {
         let shell = format!(
-            "fio --name=volume --filename={} --direct=1 --ioengine=libaio --size={AREA} --time_based \
-             --runtime={RUNTIME_S} --ramp_time={RAMP_S} --randseed=1 --output-format=json {}",
-            side.device(),
+            "fio --name=volume {} --size={AREA} --time_based --runtime={seconds} \
+             --ramp_time={RAMP_S} --randseed=1 --output-format=json {}",
+            side.target(),
             self.words
         );
         let said = pair.on(WRITER, &shell)?;

@@ -165,6 +165,17 @@ impl TestLab {
         (fence.ip.to_string(), fence.port, secret)
     }
 
+    /// Puts the built executable on a node, without what only a debugger reads.
+    #[track_caller]
+    pub(crate) fn send_executable(&self, node: &str, to: &str) {
+        let send = "set -o pipefail; strip -o \"$1\" \"$2\" && gzip -1 <\"$1\" | \"$2\" lab ssh --name \"$3\" \"$4\" -- \
+                    \"gunzip >$5 && chmod 755 $5\"";
+        let mut command = Command::new("bash");
+        command.args(["-c", send, "bash"]).arg(self.path("hactl")).arg(env!("CARGO_BIN_EXE_hactl"));
+        command.args([self.name(), node, to]);
+        Program::start(&mut command).finish(NODE_LIMIT).expect(0);
+    }
+
     /// Waits until a line of shell succeeds on a node.
     #[track_caller]
     pub(crate) fn wait_on(&self, node: &str, what: &str, limit: Duration, shell: &str) {
