@@ -58,6 +58,18 @@ impl Device {
         out.into_owned()
     }
 
+    /// Runs a script of shell, which must succeed; `$1` is this device, and `$minor` its minor.
+    pub(crate) fn shell(&self, script: &str) {
+        let output = Command::new("sh")
+            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
+            .env("minor", self.minor.to_string())
+            .args(["-c", script, "sh"])
+            .arg(self.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub(crate) fn read(&self, offset: u64, length: u64) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
         std::fs::File::open(self.path()).unwrap().read_exact_at(&mut bytes, offset).unwrap();

@@ -26,5 +26,6 @@ fn main() -> std::process::ExitCode {
         test("drbdmeta_reads_a_log_that_has_gone_round", apply::long_logs),
         test("drbdmeta_and_recovery_agree_on_torn_transactions", apply::torn),
         test("metadata_becomes_that_of_drbd_8_and_back", convert::there_and_back),
+        test("the_manual_converts_all_that_both_formats_have", convert::by_the_manual),
     ])
 }
