@@ -12,7 +12,7 @@ const SYNC_LIMIT: Duration = Duration::from_secs(120);
 /// Bytes in a block, of which the bitmap has a bit each.
 const BLOCK_BYTES: u64 = 4096;
 /// Of each node, data and metadata.
-const DISK: &str = "data1=64MiB";
+const DISK: &str = "data1=32MiB";
 /// The commands that convert, as people read them.
 const MANUAL: &str = include_str!("../../docs/replica.md");
 /// The nodes, each with the node id of its peer for the engine.
@@ -24,8 +24,8 @@ const DRBD: &str = "/dev/drbd0";
 
 /// Pieces of a volume that are written while the peer is away, in blocks of 4 KiB: first block and how many. They lie in
 /// several extents of the activity log and at odds with words of the bitmap.
-const BY_ENGINE: [(u32, u32); 3] = [(1001, 20), (5063, 12), (12_000, 5)];
-const BY_DRBD: [(u32, u32); 3] = [(31, 2), (7000, 18), (15_999, 1)];
+const BY_ENGINE: [(u32, u32); 3] = [(1001, 20), (5063, 12), (7800, 5)];
+const BY_DRBD: [(u32, u32); 3] = [(31, 2), (7000, 18), (8000, 1)];
 
 pub(crate) fn engine_and_kernel_exchange_a_volume() {
     let lab = TestLab::up(
@@ -82,7 +82,7 @@ fn by_engine(lab: &TestLab) -> Content {
     }
     lab.wait_on("alpha", "they meet", SYNC_LIMIT, "[ \"$(hactl replica cstate r0)\" = Connected ]");
     lab.on("alpha", "hactl replica new-current-uuid --clear-bitmap r0 && hactl replica primary r0");
-    write(lab, ENGINE, &[(0, 512)]);
+    write(lab, ENGINE, &[(0, 128)]);
     lab.on("alpha", "hactl replica disconnect r0");
     assert_eq!(engine_out_of_sync_kib(lab), 0, "before anything was written alone");
     write(lab, ENGINE, &BY_ENGINE);
@@ -159,7 +159,8 @@ fn content(lab: &TestLab, node: &str, device: &str) -> Content {
 }
 
 fn content_of(lab: &TestLab, node: &str, device: &str, blocks: u64) -> Content {
-    let read = format!("dd if={device} iflag=direct bs={BLOCK_BYTES} count={blocks} status=none | sha256sum");
+    let bytes = blocks * BLOCK_BYTES;
+    let read = format!("dd if={device} iflag=direct,count_bytes bs=1M count={bytes} status=none | sha256sum");
     Content { blocks, sum: lab.on(node, &read) }
 }
 
