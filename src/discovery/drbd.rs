@@ -4,12 +4,15 @@
 //! page cache, because the engines write past it: what an earlier look left in the cache of the backing device is old.
 
 use super::batch::Observations;
+use super::holders::{HOLDERS, parse_holders};
 use super::probe::{Answer, Probe, ProbeError};
 use super::script::quote;
 use crate::engine::Engine;
 use crate::facts::{Observation, Query, VolumeQuery};
 
 const NAME: &str = "replication";
+/// What a line that names a holder of the volume's device begins with.
+const HELD: &str = "user ";
 
 /// Asks for the version of the module; absent where the running kernel has none.
 pub(super) struct DrbdModuleProbe;
@@ -49,7 +52,7 @@ impl Probe for VolumeProbe {
         match details {
             None => Engine::LOOK_AT_ALL.to_owned(),
             Some((VolumeQuery { volume, .. }, device)) => format!(
-                "volume={} minor={} disk={}\n{}{}",
+                "holders() (\n{HOLDERS}\n)\nvolume={} minor={} disk={}\n{}{}",
                 quote(&volume.name),
                 volume.minor,
                 quote(device),
@@ -60,8 +63,32 @@ impl Probe for VolumeProbe {
     }
 
     fn parse(&self, answer: &Answer) -> Result<Observations, ProbeError> {
-        let text = answer.succeeded(NAME)?.text(NAME)?.to_owned();
+        let text = in_words(answer.succeeded(NAME)?.text(NAME)?);
         let query = self.0.clone().map_or(Query::Volumes, Query::Volume);
         Ok(Observations::from([(query, Observation::Text(Some(text)))]))
+    }
+}
+
+/// What a probe says, with those who hold the volume's device told in words.
+fn in_words(text: &str) -> String {
+    let (held, mut rest): (Vec<&str>, Vec<String>) = (
+        text.lines().filter_map(|line| line.strip_prefix(HELD)).collect(),
+        text.lines().filter(|line| !line.starts_with(HELD)).map(str::to_owned).collect(),
+    );
+    rest.extend(parse_holders(&held.join("\n")).iter().map(|holder| format!("{HELD}{holder}")));
+    rest.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holders_are_told_in_words() {
+        let told = in_words("device 8\nuser process 411 multipathd\nuser mount 1 /srv\nhead 00\n");
+        assert_eq!(
+            told,
+            "device 8\nhead 00\nuser process 411 (multipathd) has it open\nuser it is mounted at /srv"
+        );
     }
 }

@@ -1,4 +1,4 @@
-# One volume of DRBD; `$volume`, `$minor` and `$disk` are set.
+# One volume of DRBD; `$volume`, `$minor` and `$disk` are set, `holders` is there.
 case $version in
     8.*) configured=$(grep -E "^ *$minor: cs:" /proc/drbd | grep -v cs:Unconfigured) ;;
     *) configured=$([ -n "$version" ] && [ -e "/sys/block/drbd$minor" ] && echo yes) ;;
@@ -32,11 +32,6 @@ fi
 if [ -r "/sys/block/drbd$minor/size" ]; then
     read -r sectors <"/sys/block/drbd$minor/size"
     echo "device $sectors"
-    number=$(cat "/sys/block/drbd$minor/dev")
-    awk -v number="$number" '$3 == number { print "user mounted at", $5 }' /proc/self/mountinfo
-    find /proc/[0-9]*/fd -lname "/dev/drbd$minor" 2>/dev/null | sed 's|^/proc/||; s|/.*||' | sort -u | while read -r pid; do
-        if read -r name <"/proc/$pid/comm"; then echo "user $name, process $pid"; fi
-    done
-    ls "/sys/block/drbd$minor/holders" | sed 's/^/user /'
+    if [ -b "/dev/drbd$minor" ]; then holders "/dev/drbd$minor" | sed 's/^/user /'; fi
 fi
 :

@@ -91,7 +91,8 @@ impl Engine {
         }
     }
 
-    /// The shell text that tells of one volume: `$volume`, `$minor` and `$disk` are set, and that of [`LOOK_AT_ALL`] ran.
+    /// The shell text that tells of one volume: `$volume`, `$minor` and `$disk` are set, that of [`LOOK_AT_ALL`] ran, and
+    /// `holders` is a function that does what `HOLDERS` of discovery does.
     ///
     /// [`LOOK_AT_ALL`]: Self::LOOK_AT_ALL
     #[must_use]

@@ -1,4 +1,4 @@
-# One volume of hactl's own engine; `$volume` and `$disk` are set.
+# One volume of hactl's own engine; `$volume` and `$disk` are set, `holders` is there.
 dev=/dev/hactl/by-res/$volume
 file=/etc/hactl/replica/$volume.yml
 control=/run/hactl/replica/$volume/control
@@ -15,12 +15,5 @@ if [ -e "$disk" ]; then
     head=$(dd if="$disk" iflag=direct bs=4096 count=1 status=none | od -An -v -tx1 | tr -d ' \n') || exit 1
     echo "head $head"
 fi
-if [ -b "$dev" ]; then
-    hex=$(stat -L -c '%t:%T' "$dev")
-    number=$((0x${hex%:*})):$((0x${hex#*:}))
-    awk -v number="$number" '$3 == number { print "user mounted at", $5 }' /proc/self/mountinfo
-    find /proc/[0-9]*/fd -lname "$(readlink -f "$dev")" 2>/dev/null | sed 's|^/proc/||; s|/.*||' | sort -u | while read -r pid; do
-        if read -r name <"/proc/$pid/comm"; then echo "user $name, process $pid"; fi
-    done
-fi
+if [ -b "$dev" ]; then holders "$dev" | sed 's/^/user /'; fi
 :
