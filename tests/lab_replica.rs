@@ -9,16 +9,24 @@ mod lab;
 
 #[path = "lab_replica/agent.rs"]
 mod agent;
+#[path = "lab_replica/daytwo.rs"]
+mod daytwo;
+#[path = "lab_replica/drills.rs"]
+mod drills;
 #[path = "lab_replica/examples.rs"]
 mod examples;
 #[path = "lab_replica/volume.rs"]
 mod volume;
+#[path = "lab_replica/writers.rs"]
+mod writers;
 
 fn main() -> std::process::ExitCode {
-    lab::run_tests(&[
+    let tests: [lab::Test; 5] = [
         ("agent_and_recovery", agent::agent_and_recovery),
         ("controller_pair", examples::controller_pair),
+        ("day_two", daytwo::day_two),
         ("nfs_pair", examples::nfs_pair),
         ("survivor_takes_over", volume::survivor_takes_over),
-    ])
+    ];
+    lab::run_tests_and(&tests, &[(("drills_in_a_row", drills::drills_in_a_row), drills::not_asked())])
 }

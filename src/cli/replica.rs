@@ -266,12 +266,19 @@ fn create_md(here: &Here, force: bool, console: &Console) -> Result<ExitCode, Co
     let diskful = settings.nodes.values().filter(|node| node.disk.is_some()).count().saturating_sub(1);
     let peers = u8::try_from(diskful).unwrap_or(DEFAULT_PEERS).max(DEFAULT_PEERS);
     let store = Store::open(path).map_err(|error| failed("no metadata was made", &error))?;
-    let layout = disk::create(&store, peers, force).map_err(|error| match &error {
+    let refused = |error: disk::MetadataError| match &error {
         disk::MetadataError::Exists { .. } => {
             CommandError::new(ExitCode::Blocked, format!("{}: {error}", path.display()))
         }
         _ => failed("no metadata was made", &error),
-    })?;
+    };
+    // A disk that has grown has it no longer at its end, and is not blank for that.
+    if let Ok(found) = here.which.paths().last_known().superblock(&store)
+        && !force
+    {
+        return Err(refused(disk::MetadataError::Exists { current: found.current_uuid }));
+    }
+    let layout = disk::create(&store, peers, force).map_err(refused)?;
     console.say(&format!("{}: {} bytes for data\n", path.display(), layout.data_bytes()));
     Ok(ExitCode::Done)
 }
@@ -291,7 +298,8 @@ fn get_gi(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
     let settings = here.settings()?;
     let peer = settings.nodes.iter().find(|(name, node)| **name != settings.node && node.disk.is_some());
     let peer = peer.map_or(settings.own().id, |(_, node)| node.id);
-    console.result(&format!("{}\n", replica_words::generations(disk(&settings)?, peer)?))?;
+    let known = here.which.paths().last_known();
+    console.result(&format!("{}\n", replica_words::generations(disk(&settings)?, &known, peer)?))?;
     Ok(ExitCode::Done)
 }
 

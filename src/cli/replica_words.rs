@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use drbd_meta::{BLOCK_BYTES, DeviceFlags, Layout, Superblock};
+use drbd_meta::{BLOCK_BYTES, DeviceFlags};
+use replicad::disk::{self, LastKnown, MetadataError, StoreError};
 use serde_json::Value;
 
 use super::{CommandError, ExitCode};
@@ -37,20 +38,29 @@ pub(super) fn of_status(status: &Value, word: Word) -> String {
 }
 
 /// The generations of the data on a disk, as `drbdmeta get-gi` writes them: current, the one that the changes for the peer
-/// are based on, two older ones, and flags, of which only the first is told (consistent). The disk may be in use.
+/// are based on, two older ones, and flags, of which only the first is told (consistent). The disk may be in use, and may have
+/// grown since its metadata was made.
 ///
 /// # Errors
 /// It cannot be read, or holds no metadata.
-pub(super) fn generations(disk: &Path, peer: u8) -> Result<String, CommandError> {
+pub(super) fn generations(disk: &Path, known: &LastKnown, peer: u8) -> Result<String, CommandError> {
     let failed = |error: &dyn std::error::Error| CommandError::local(&disk.display().to_string(), error);
     let file = File::open(disk).map_err(|error| failed(&error))?;
     let bytes = rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).map_err(|error| failed(&error))?;
-    // Where the superblock lies does not depend on the number of peers.
-    let at = Layout::internal(bytes, 1).map_err(|error| failed(&error))?.superblock_at();
-    let mut block = vec![0; BLOCK_BYTES];
-    file.read_exact_at(&mut block, at).map_err(|error| failed(&error))?;
-    let found = Superblock::decode(&block, bytes)
-        .map_err(|error| CommandError::new(ExitCode::Blocked, format!("{}: {error}", disk.display())))?;
+    let last_known = known.bytes(disk).map_err(|error| failed(&error))?;
+    let read = |at| -> Result<Vec<u8>, MetadataError> {
+        let mut block = vec![0; BLOCK_BYTES];
+        let read = file.read_exact_at(&mut block, at);
+        let failed = |source| StoreError::Io { what: "read", path: disk.to_owned(), source };
+        read.map_err(failed)?;
+        Ok(block)
+    };
+    let found = disk::find(bytes, last_known, read).map_err(|error| match error {
+        MetadataError::Superblock(error) => {
+            CommandError::new(ExitCode::Blocked, format!("{}: {error}", disk.display()))
+        }
+        error => failed(&error),
+    })?;
     let bitmap = found.peers.get(usize::from(peer)).map_or(0, |slot| slot.bitmap_uuid);
     let [first, second, ..] = found.history_uuids;
     let consistent = u8::from(found.flags.contains(DeviceFlags::CONSISTENT));
@@ -59,6 +69,8 @@ pub(super) fn generations(disk: &Path, peer: u8) -> Result<String, CommandError>
 
 #[cfg(test)]
 mod tests {
+    use drbd_meta::Layout;
+
     use super::*;
 
     #[test]
@@ -90,8 +102,15 @@ mod tests {
         new.body.iter().chain([&new.superblock]).for_each(|write| write.apply(&mut image));
         disk.as_file().write_all_at(&image, 0).unwrap();
         let zero = "0000000000000000";
-        assert_eq!(generations(disk.path(), 1).unwrap(), format!("0000000000000004:{zero}:{zero}:{zero}:0"));
+        let expected = format!("0000000000000004:{zero}:{zero}:{zero}:0");
+        let folder = tempfile::tempdir().unwrap();
+        let known = LastKnown::new(folder.path().join("r0.disk"));
+        assert_eq!(generations(disk.path(), &known, 1).unwrap(), expected);
+        disk.as_file().set_len(2 * bytes).unwrap();
+        assert!(generations(disk.path(), &known, 1).is_err());
+        known.note(disk.path(), bytes).unwrap();
+        assert_eq!(generations(disk.path(), &known, 1).unwrap(), expected);
         disk.as_file().write_all_at(&[0; 4096], bytes - 4096).unwrap();
-        assert!(generations(disk.path(), 1).is_err());
+        assert!(generations(disk.path(), &known, 1).is_err());
     }
 }

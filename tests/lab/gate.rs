@@ -17,6 +17,21 @@ pub(crate) fn run_tests(tests: &[Test]) -> ExitCode {
     list_or_run(tests, missing(Backend::Container))
 }
 
+/// The same, with others that run only when they were asked for: each with the reason why it was not.
+pub(crate) fn run_tests_and(tests: &[Test], asked: &[(Test, Option<String>)]) -> ExitCode {
+    let missing = missing(Backend::Container);
+    let always = tests.iter().map(|test| (test, None));
+    let all = always.chain(asked.iter().map(|(test, not_asked)| (test, not_asked.clone())));
+    let all: Vec<harness::Test> = all
+        .map(|((name, run), not_asked)| harness::Test {
+            name,
+            run: *run,
+            missing: not_asked.or_else(|| missing.clone()),
+        })
+        .collect();
+    harness::run_tests(&all)
+}
+
 /// Lists or runs tests in a lab of virtual machines, where they were asked for: they take minutes of all processors.
 pub(crate) fn run_vm_tests(tests: &[Test]) -> ExitCode {
     let asked = std::env::var_os(ASKED).is_some_and(|value| value == "1");

@@ -23,6 +23,6 @@ mod nodes;
 mod program;
 
 pub(crate) use client::Client;
-pub(crate) use gate::{run_tests, run_vm_tests};
+pub(crate) use gate::{Test, run_tests, run_tests_and, run_vm_tests};
 pub(crate) use nodes::{RUN_LIMIT, TestLab};
 pub(crate) use program::{Program, Ran};

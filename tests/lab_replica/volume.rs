@@ -1,25 +1,32 @@
 //! Three nodes, a volume on two of them, and a power-cut while somebody writes to it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::lab::TestLab;
+
+use super::writers::{self, Writers};
 
 /// The nodes with a disk for the volume.
 pub(crate) const MEMBERS: [&str; 2] = ["alpha", "beta"];
 /// Longest time until both sides hold the same again.
 pub(crate) const SYNC_LIMIT: Duration = Duration::from_secs(120);
 /// The word for both sides being equal.
-const IN_SYNC: &str = "[ \"$(hactl-replica dstate srv)\" = UpToDate/UpToDate ]";
+pub(crate) const IN_SYNC: &str = "[ \"$(hactl-replica dstate srv)\" = UpToDate/UpToDate ]";
 /// Size of the disks in bytes, as `hactl lab` makes them.
 const DISK_BYTES: u64 = 256 << 20;
 
 /// One volume with a file system and an address.
 pub(crate) fn describe(lab: &mut TestLab, more: &str) {
+    describe_with(lab, more, "");
+}
+
+/// The same, beside other barclamps.
+fn describe_with(lab: &mut TestLab, more: &str, barclamps: &str) {
     let (name, vip) = (lab.name().to_owned(), lab.virtual_ip());
     lab.services = format!(
-        "clusters:\n  {name}:\n    barclamps:\n      pacemaker: {{}}\n      replica:\n        volumes:\n          srv:\n            \
+        "clusters:\n  {name}:\n    barclamps:\n      pacemaker: {{}}\n{barclamps}      replica:\n        volumes:\n          srv:\n            \
          nodes: [alpha, beta]\n            mount: {{ path: /srv }}\n            vip: {{ address: {vip}, prefix: 24 }}\n{more}    \
          resource_defaults: {{ resource-stickiness: 100 }}\n"
     );
@@ -35,7 +42,12 @@ pub(crate) fn applied(lab: &TestLab) {
 
 /// The member that has the group, and the other one.
 pub(crate) fn sides(lab: &TestLab, group: &str) -> (&'static str, &'static str) {
-    let holder = lab.on("alpha", &format!("crm_resource --resource {group} --locate --quiet"));
+    sides_seen_by(lab, "alpha", group)
+}
+
+/// The same, as a certain node sees it.
+fn sides_seen_by(lab: &TestLab, node: &str, group: &str) -> (&'static str, &'static str) {
+    let holder = lab.on(node, &format!("crm_resource --resource {group} --locate --quiet"));
     match holder.trim() {
         "alpha" => ("alpha", "beta"),
         "beta" => ("beta", "alpha"),
@@ -60,17 +72,48 @@ pub(crate) fn drilled(lab: &TestLab) -> Value {
 
 pub(crate) fn survivor_takes_over() {
     let mut lab = TestLab::up("replica", &["--nodes", "3"]);
-    describe(&mut lab, "");
+    serving(&mut lab, "");
     applied(&lab);
     lab.say("from bare nodes to a verified cluster; the second plan is empty");
     both_sides_are_the_same(&lab);
+    power_cut_under_load(&lab);
+    let writers = Writers::start(&lab, 1);
+    let began = Instant::now();
     drilled(&lab);
+    writers.answered_since(Instant::now(), "after the drill");
+    lab.say(&writers.none_is_missing(&lab, sides(&lab, "srv").0, began).words);
     both_sides_are_the_same(&lab);
     changed_options(&mut lab);
 }
 
+/// The volume with a service on it that clients write to through the address.
+pub(crate) fn serving(lab: &mut TestLab, more: &str) {
+    describe_with(lab, &format!("{}{more}", writers::service()), &writers::files());
+}
+
+/// The node that everybody writes to loses its power, and nobody was warned: the survivor has every write that was
+/// acknowledged, and the node that comes back gets what changed, not the whole disk.
+fn power_cut_under_load(lab: &TestLab) {
+    let (dead, survivor) = sides(lab, "srv");
+    let writers = Writers::start(lab, 0);
+    let cut = Instant::now();
+    lab.fault(&["power-cut", dead]);
+    // Whatever the host had not yet sent is over: only the survivor answers now.
+    let gone = Instant::now();
+    writers.answered_since(gone, "after the power-cut");
+    assert_eq!(sides_seen_by(lab, survivor, "srv").0, survivor);
+    let said = writers.none_is_missing(lab, survivor, cut);
+    lab.say(&format!("{dead} lost its power: {}", said.words));
+    lab.wait_on(survivor, "the node is back and equal", SYNC_LIMIT, IN_SYNC);
+    lab.hactl("verify", &["--patience", "2m"]).expect(0);
+    let log = "journalctl -o cat -u hactl-replica@srv | sed -n 's/.*Began resync as SyncSource (will sync \\([0-9]*\\) KB.*/\\1/p' | tail -n 1";
+    let copied: u64 = lab.on(survivor, log).trim().parse().expect("the survivor tells what it sent");
+    assert!(copied > 0 && copied * 1024 < DISK_BYTES / 2, "only what changed: {copied} KiB");
+    lab.say(&format!("{dead} is back: {copied} KiB were copied"));
+}
+
 /// What was written is on both disks, block by block, past every cache; the metadata behind the data is each side's own.
-fn both_sides_are_the_same(lab: &TestLab) {
+pub(crate) fn both_sides_are_the_same(lab: &TestLab) {
     let (holder, _) = sides(lab, "srv");
     lab.wait_on(holder, "both sides are equal", SYNC_LIMIT, IN_SYNC);
     lab.on(
@@ -90,7 +133,7 @@ fn both_sides_are_the_same(lab: &TestLab) {
 
 /// Options are taken over by starting both sides anew, which the plan says before.
 fn changed_options(lab: &mut TestLab) {
-    describe(lab, "            net: { ping-int: 5 }\n");
+    serving(lab, "            net: { ping-int: 5 }\n");
     lab.hactl("plan", &["--detailed-exitcode"]).expect(2).says("volume srv with what runs on it");
     applied(lab);
     for node in MEMBERS {

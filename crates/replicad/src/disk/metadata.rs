@@ -15,6 +15,7 @@ use replica::io::DiskOp;
 use replica::metadata::{self, AlTransaction, Attached};
 use replica::{Config, NodeId};
 
+use super::last_known::RecordError;
 use super::store::{Store, StoreError};
 
 /// Why metadata cannot be used.
@@ -32,6 +33,9 @@ pub enum MetadataError {
     /// A bitmap that does not fit into memory.
     #[error("the bitmap cannot be used")]
     Bitmap(#[from] drbd_meta::BitmapError),
+    /// What is known of the device from before.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// It is that of another node.
     #[error("the metadata is that of node {found}, but this is {expected}")]
     Node {
@@ -147,7 +151,18 @@ impl Image {
     /// # Errors
     /// When it is not there, not whole, or not that of this volume.
     pub fn read(store: &Store, config: &Config) -> Result<(Self, Attached), MetadataError> {
-        let mut superblock = superblock(store)?;
+        Self::of(superblock(store)?, store, config)
+    }
+
+    /// Reads what belongs to a superblock that was found.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn of(
+        mut superblock: Superblock,
+        store: &Store,
+        config: &Config,
+    ) -> Result<(Self, Attached), MetadataError> {
         let layout = *superblock.layout();
         if let Some(found) = superblock.node_id.filter(|found| *found != config.node.get()) {
             return Err(MetadataError::Node { found, expected: config.node });
@@ -190,9 +205,16 @@ impl Image {
         })
     }
 
+    /// How large a device the metadata was made for: it is at the end of so many bytes.
+    #[must_use]
+    pub fn device_bytes(&self) -> u64 {
+        self.superblock.layout().device_bytes()
+    }
+
     /// Moves the metadata to the end of a device that has grown, and says how much room there is for data. It lies in both
-    /// places until the superblock at the end is written: whatever interrupts this, what is found is whole. A device that
-    /// has grown by less than its metadata takes is left as it is.
+    /// places until the superblock at the end is written: whatever interrupts this, what is found is whole. The old superblock
+    /// goes then, so that nobody takes it for the device's. A device that has grown by less than its metadata takes is left
+    /// as it is.
     ///
     /// # Errors
     /// When it cannot be written; everything is as it was.
@@ -217,6 +239,8 @@ impl Image {
         store.write(new.log_at(), &log)?;
         store.sync()?;
         store.write(new.superblock_at(), &superblock.encode())?;
+        store.sync()?;
+        store.write(old.superblock_at(), &[0; BLOCK_BYTES])?;
         store.sync()?;
         // All of it is written.
         drop(bitmap.take_writes());

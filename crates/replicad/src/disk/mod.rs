@@ -2,6 +2,7 @@
 
 mod backend;
 mod job;
+mod last_known;
 mod metadata;
 mod pool;
 mod store;
@@ -11,6 +12,7 @@ mod uring;
 mod volume;
 
 pub use backend::Choice;
+pub use last_known::{LastKnown, RecordError, find};
 pub use metadata::{Image, MetadataError, create, superblock, volume_bytes};
 pub use store::{Store, StoreError};
 pub use volume::{Counters, Finished, VolumeDisk};

@@ -16,6 +16,7 @@ use replica::{DiskError, OpId};
 
 use super::backend::{Backend, Choice};
 use super::job::{Done, Job};
+use super::last_known::LastKnown;
 use super::metadata::Image;
 use super::store::Store;
 use crate::buffer::{self, Buffer};
@@ -74,6 +75,7 @@ pub struct VolumeDisk {
     done: Vec<Done>,
     counters: Counters,
     last_error: Option<std::io::Error>,
+    last_known: Option<LastKnown>,
 }
 
 impl VolumeDisk {
@@ -98,7 +100,15 @@ impl VolumeDisk {
             done: Vec::new(),
             counters: Counters::default(),
             last_error: None,
+            last_known: None,
         })
+    }
+
+    /// Puts on record where the metadata is, whenever it moves.
+    #[must_use]
+    pub fn on_record(mut self, last_known: LastKnown) -> Self {
+        self.last_known = Some(last_known);
+        self
     }
 
     /// The device.
@@ -231,6 +241,12 @@ impl VolumeDisk {
             self.last_error = Some(std::io::Error::other(error));
             DiskError
         });
+        // The metadata is where it is found without a record; that there is none is told.
+        let noted =
+            self.last_known.as_ref().map(|known| known.note(self.store.path(), self.image.device_bytes()));
+        if let Some(Err(error)) = noted {
+            self.last_error = Some(std::io::Error::other(error));
+        }
         let answer = result.map(|room| Some(Bytes::copy_from_slice(&room.to_be_bytes())));
         self.finished.push((op, answer));
     }

@@ -9,7 +9,7 @@ use super::orders::{self, Condition, Next, Step};
 use super::owner::Volume;
 use crate::blockdev::Settled;
 use crate::control::{ControlEvent, Outcome, PROTOCOL_VERSION, Reply, Verb};
-use crate::disk::{Image, MetadataError, Store, VolumeDisk};
+use crate::disk::{MetadataError, Store, VolumeDisk};
 
 /// Why a disk cannot be attached.
 #[derive(Debug, thiserror::Error)]
@@ -225,8 +225,10 @@ impl Volume {
             return Err(AttachError::Busy);
         }
         let store = Store::open(&path).map_err(MetadataError::from)?;
-        let (image, attached) = Image::read(&store, self.replica.config())?;
+        let known = self.paths.last_known();
+        let (image, attached) = known.open(&store, self.replica.config())?;
         let disk = VolumeDisk::new(store, image, self.settings.backend).map_err(AttachError::Work)?;
+        let disk = disk.on_record(known);
         self.use_disk(disk).map_err(AttachError::Work)?;
         Ok(Admin::Attach(Box::new(attached)))
     }

@@ -86,7 +86,7 @@ impl Volume {
         // First of all: another process that serves the volume has it, and nothing else was touched.
         let control = ControlServer::new(&paths.control(), (&mut poller, CALLERS))?;
         FuseFile::clear(&paths.fuse());
-        let replica = start::core(&settings)?;
+        let replica = start::core(&settings, paths)?;
         let endpoint = start::endpoint(&settings, replica.config())?;
         let peers = Peers::new(
             endpoint,

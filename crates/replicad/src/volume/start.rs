@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use replica::{Config, NodeId, Replica};
 use replica_link::{Endpoint, LinkKey, Security};
 
-use crate::disk::{self, MetadataError, Store, StoreError};
+use crate::disk::{self, LastKnown, MetadataError, Store, StoreError};
 use crate::listener::ListenError;
 use crate::net::NetError;
 use crate::settings::{Secret, Settings, SettingsError};
 
 /// Where the volumes' files are.
 const CONFIG_FOLDER: &str = "/etc/hactl/replica";
+/// Where it is kept how large the volumes' disks were.
+const STATE_FOLDER: &str = "/var/lib/hactl/replica";
 /// Where the volumes' sockets are.
 const RUN_FOLDER: &str = "/run/hactl/replica";
 /// How long a disk may be held by a process that is gone.
@@ -70,6 +72,8 @@ pub struct Paths {
     pub config: PathBuf,
     /// The folder of its sockets.
     pub run: PathBuf,
+    /// What is known of its disk from before, which survives the machine's restart.
+    pub state: PathBuf,
 }
 
 impl Paths {
@@ -78,7 +82,8 @@ impl Paths {
     pub fn of(name: &str, config: Option<&Path>, run: Option<&Path>) -> Self {
         let config =
             config.map_or_else(|| Path::new(CONFIG_FOLDER).join(format!("{name}.yml")), Path::to_owned);
-        Self { config, run: run.unwrap_or(Path::new(RUN_FOLDER)).join(name) }
+        let state = run.unwrap_or(Path::new(STATE_FOLDER)).join(format!("{name}.disk"));
+        Self { config, run: run.unwrap_or(Path::new(RUN_FOLDER)).join(name), state }
     }
 
     /// The control socket.
@@ -93,6 +98,12 @@ impl Paths {
         self.run.join("volume")
     }
 
+    /// How large its disk was when it was used last.
+    #[must_use]
+    pub fn last_known(&self) -> LastKnown {
+        LastKnown::new(self.state.clone())
+    }
+
     /// The NBD socket.
     #[must_use]
     pub fn nbd(&self) -> PathBuf {
@@ -101,18 +112,18 @@ impl Paths {
 }
 
 /// The core and its configuration, as far as the disk can be looked at now.
-pub(super) fn core(settings: &Settings) -> Result<Replica, StartError> {
-    let config = settings.config(size(settings)?);
+pub(super) fn core(settings: &Settings, paths: &Paths) -> Result<Replica, StartError> {
+    let config = settings.config(size(settings, &paths.last_known())?);
     let mut entropy = [0_u8; 8];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| StartError::System { what: "get random numbers", source: error.into() })?;
     Ok(Replica::new(config, u64::from_ne_bytes(entropy))?)
 }
 
-fn size(settings: &Settings) -> Result<u64, StartError> {
+fn size(settings: &Settings, known: &LastKnown) -> Result<u64, StartError> {
     let own = settings.own().disk.as_deref();
     let found = own.map(|path| -> Result<(u64, bool), MetadataError> {
-        let superblock = disk::superblock(&open_when_free(path)?)?;
+        let superblock = known.superblock(&open_when_free(path)?)?;
         Ok((disk::volume_bytes(&superblock), superblock.effective_sectors != 0))
     });
     match (settings.size, found) {

@@ -54,6 +54,7 @@ fn main() -> std::process::ExitCode {
         block_device,
         grown_device,
         test("a_volume_grows_while_it_is_in_use", &[], resize::grows),
+        test("a_volume_whose_disks_grew_is_started_before_it_grows", &[], resize::started_in_between),
         test("a_volume_does_not_grow_without_its_peer", &[], resize::alone_is_refused),
         test("drbdmeta_reads_what_growing_leaves", DRBDMETA, resize::drbdmeta_reads_it),
         on_media("a_primary_whose_disk_fails_goes_on_over_its_peer", disks::primary_detaches),

@@ -57,6 +57,34 @@ pub(crate) fn grows() {
     pair.assert_equal();
 }
 
+/// Both devices are larger already when both processes are started anew; nobody has ordered the volume to grow.
+pub(crate) fn started_in_between() {
+    let mut pair = Pair::in_use("");
+    let mut client = Client::open(&pair.alpha.nbd()).unwrap();
+    let mut history = History::default();
+    history.write(&mut client, 32, |history| history.acknowledged() >= 500);
+    assert_eq!(client.flush().unwrap(), 0);
+    enlarge(&mut pair.alpha);
+    enlarge(&mut pair.beta);
+    pair.alpha.kill();
+    pair.beta.kill();
+    pair.alpha.start();
+    pair.beta.start();
+    pair.beta.wait("in sync", in_sync);
+    pair.beta.order(PRIMARY);
+    let mut client = Client::open(&pair.beta.nbd()).unwrap();
+    assert_eq!(client.bytes, room(DISK_BYTES), "it is not larger by itself");
+    history.check(&mut client);
+    pair.beta.order(RESIZE);
+    pair.beta.wait("in sync", in_sync);
+    let mut client = Client::open(&pair.beta.nbd()).unwrap();
+    assert_eq!(client.bytes, room(GROWN_BYTES));
+    history.write(&mut client, 32, |history| history.acknowledged() >= 1000);
+    history.check(&mut client);
+    drop(client);
+    pair.assert_equal();
+}
+
 pub(crate) fn alone_is_refused() {
     let mut pair = Pair::in_use("");
     enlarge(&mut pair.alpha);
