@@ -10,6 +10,9 @@ const CLUSTER_LIMIT: Duration = Duration::from_secs(600);
 const BACK_LIMIT: Duration = Duration::from_secs(600);
 /// Both sides hold the same.
 const IN_SYNC: &str = "grep -q 'cs:Connected ro:[A-Za-z]*/[A-Za-z]* ds:UpToDate/UpToDate' /proc/drbd";
+/// What the example says of the volume's protocol, and what that is changed to.
+const FIRST: &str = "            protocol: C\n";
+const CHANGED: &str = "            protocol: B\n            net: { verify-alg: sha1, max-buffers: 4000 }\n";
 /// The steps that a run is killed at: between any two of them lies a state of the disks that the next run must understand.
 const KILLED_AT: [&str; 6] = [
     "write /etc/drbd.d/srv.res",
@@ -20,11 +23,12 @@ const KILLED_AT: [&str; 6] = [
     "demote volume srv",
 ];
 
-const OPTIONS: [&str; 6] = ["--backend", "vm", "--nodes", "2", "--baked", "--disks"];
+/// Bare: the packages are installed by the run.
+const OPTIONS: [&str; 6] = ["--backend", "vm", "--nodes", "2", "--disks", "data1=128MiB"];
 
 pub(crate) fn a_file_service_on_two_nodes() {
-    let mut lab = TestLab::up("nfs-pair", &[&OPTIONS[..], &["data1=128MiB"]].concat());
-    describe(&mut lab, "");
+    let mut lab = TestLab::up("nfs-pair", &OPTIONS);
+    describe(&mut lab, FIRST);
     kill_runs(&lab);
     bring_up(&lab);
     moved(&lab);
@@ -36,18 +40,16 @@ pub(crate) fn a_file_service_on_two_nodes() {
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
 }
 
-/// The example of the repository, for this lab, with more attributes of the volume.
-fn describe(lab: &mut TestLab, more: &str) {
+/// The example of the repository, for this lab, with these attributes of the volume for its protocol.
+fn describe(lab: &mut TestLab, attributes: &str) {
     let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/inventory/nfs-pair.yml"))
         .expect("the example can be read");
-    let protocol = "            protocol: C\n";
     assert!(
-        example.contains("  nfs-pair:\n") && example.contains(protocol),
+        example.contains("  nfs-pair:\n") && example.contains(FIRST),
         "the example is as this test knows it"
     );
-    lab.services = example
-        .replace("  nfs-pair:\n", &format!("  {}:\n", lab.name()))
-        .replace(protocol, &format!("{protocol}{more}"));
+    lab.services =
+        example.replace("  nfs-pair:\n", &format!("  {}:\n", lab.name())).replace(FIRST, attributes);
     lab.write();
 }
 
@@ -143,15 +145,18 @@ fn power_cut(lab: &TestLab) {
     lab.say(&format!("it is back; {kib} KiB were copied"));
 }
 
-/// An option is changed while everything runs.
+/// The protocol and options are changed while everything runs.
 fn options(lab: &mut TestLab) {
-    describe(lab, "            net: { verify-alg: sha1, max-buffers: 4000 }\n");
+    describe(lab, CHANGED);
     told(&lab.hactl("apply", &["--yes"]).expect(0), "adjust volume srv");
     for node in ["alpha", "beta"] {
-        lab.on(node, "drbdsetup show 0 | grep -q 'max-buffers.*4000'");
+        lab.on(
+            node,
+            "drbdsetup show 0 | grep -q 'max-buffers.*4000' && grep -q 'cs:Connected .* B ' /proc/drbd",
+        );
     }
     lab.hactl("plan", &["--detailed-exitcode"]).expect(0).says("Nothing to do");
-    lab.say("an option changed on both sides, nothing moved");
+    lab.say("protocol and options changed on both sides, nothing moved");
 }
 
 /// Both sides are made to write without each other; it is told, and resolved on order only.
@@ -182,10 +187,7 @@ fn split_brain(lab: &mut TestLab) {
         .trim()
         .to_owned();
     lab.say(&format!("split brain found: {line}"));
-    describe(
-        lab,
-        &format!("            net: {{ verify-alg: sha1, max-buffers: 4000 }}\n            {line}\n"),
-    );
+    describe(lab, &format!("{CHANGED}            {line}\n"));
     for node in [keeps.as_str(), loses] {
         lab.on(node, "drbdsetup disk-options 0 --fencing resource-and-stonith");
     }
@@ -193,7 +195,7 @@ fn split_brain(lab: &mut TestLab) {
     told(&lab.hactl("apply", &["--yes"]).expect(0), "Verified");
     lab.on(&keeps, IN_SYNC);
     lab.on(&keeps, "test -e /srv/kept && test ! -e /srv/lost");
-    describe(lab, "            net: { verify-alg: sha1, max-buffers: 4000 }\n");
+    describe(lab, CHANGED);
     lab.hactl("apply", &["--yes"]).expect(0);
     lab.say("split brain resolved as ordered");
 }
