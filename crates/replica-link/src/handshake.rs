@@ -15,10 +15,11 @@ use bytes::{Buf, BytesMut};
 use replica::NodeId;
 use replica::wire::Channel;
 use snow::{Builder, HandshakeState};
+use zeroize::Zeroizing;
 
 use crate::error::LinkError;
 use crate::key::{LinkKey, Security};
-use crate::keys::Keys;
+use crate::keys::{DirectionKey, KEY_BYTES};
 use crate::preamble::{PREAMBLE_BYTES, Preamble};
 use crate::record::{LENGTH_BYTES, Opener, Sealer, TAG_BYTES};
 
@@ -68,7 +69,7 @@ enum Stage {
     /// Accepting: the first word is awaited.
     Greeting { peers: BTreeSet<NodeId> },
     /// Accepting: answered; the proof that the dialler is there now is awaited.
-    Confirming { preamble: Preamble, opener: Box<Opener>, keys: Keys },
+    Confirming { preamble: Preamble, opener: Box<Opener>, sealer: Box<Sealer> },
     /// Dialling: the answer is awaited.
     Answer { preamble: Preamble, session: SessionId, noise: Option<Box<HandshakeState>> },
     /// Over, one way or the other.
@@ -101,8 +102,20 @@ fn noise(
     if dials { builder.build_initiator() } else { builder.build_responder() }.map_err(unavailable)
 }
 
-fn keys(noise: HandshakeState) -> Result<Keys, LinkError> {
-    noise.into_stateless_transport_mode().map(Keys::new).map_err(|_| LinkError::Authentication)
+/// The keys of both directions.
+struct Keys {
+    out: DirectionKey,
+    back: DirectionKey,
+}
+
+fn keys(mut noise: HandshakeState) -> Result<Keys, LinkError> {
+    if !noise.is_handshake_finished() {
+        return Err(LinkError::Authentication);
+    }
+    let (dialler, acceptor) = noise.dangerously_get_raw_split();
+    let [dialler, acceptor]: [Zeroizing<[u8; KEY_BYTES]>; 2] = [dialler, acceptor].map(Zeroizing::new);
+    let (out, back) = if noise.is_initiator() { (&dialler, &acceptor) } else { (&acceptor, &dialler) };
+    Ok(Keys { out: DirectionKey::new(out)?, back: DirectionKey::new(back)? })
 }
 
 impl Handshake {
@@ -190,8 +203,8 @@ impl Handshake {
                         return Ok(link);
                     }
                 }
-                Stage::Confirming { preamble, opener, keys } => {
-                    return self.confirmed(preamble, *opener, keys).map(Some);
+                Stage::Confirming { preamble, opener, sealer } => {
+                    return self.confirmed(preamble, *opener, *sealer).map(Some);
                 }
                 Stage::Answer { preamble, session, noise } => {
                     return self.answered(preamble, session, noise).map(Some);
@@ -231,18 +244,23 @@ impl Handshake {
         noise.write_message(&[], &mut message).map_err(|_| LinkError::Authentication)?;
         self.output.extend_from_slice(&message);
         let keys = keys(noise)?;
-        let opener = Box::new(Opener::new(Some(keys.clone()), BytesMut::new()));
-        self.stage = Stage::Confirming { preamble, opener, keys };
+        let opener = Box::new(Opener::new(Some(keys.back), BytesMut::new()));
+        let sealer = Box::new(Sealer::new(Some(keys.out)));
+        self.stage = Stage::Confirming { preamble, opener, sealer };
         Ok(None)
     }
 
     /// The record that only a dialler that is there now can make is whole.
-    fn confirmed(&mut self, preamble: Preamble, mut opener: Opener, keys: Keys) -> Result<Link, LinkError> {
+    fn confirmed(
+        &mut self,
+        preamble: Preamble,
+        mut opener: Opener,
+        sealer: Sealer,
+    ) -> Result<Link, LinkError> {
         let sealed = std::mem::take(&mut self.input);
         let mut session = SessionId([0; SESSION_BYTES]);
         *opener.buffer() = sealed;
         opener.confirmation(&mut session.0).map_err(|_| LinkError::Authentication)?;
-        let sealer = Sealer::new(Some(keys));
         Ok(Link { peer: preamble.from, channel: preamble.channel, session, sealer, opener })
     }
 
@@ -273,7 +291,8 @@ impl Handshake {
     }
 
     fn link(&mut self, peer: NodeId, channel: Channel, session: SessionId, keys: Option<Keys>) -> Link {
-        let opener = Opener::new(keys.clone(), std::mem::take(&mut self.input));
-        Link { peer, channel, session, sealer: Sealer::new(keys), opener }
+        let (out, back) = keys.map_or((None, None), |keys| (Some(keys.out), Some(keys.back)));
+        let opener = Opener::new(back, std::mem::take(&mut self.input));
+        Link { peer, channel, session, sealer: Sealer::new(out), opener }
     }
 }

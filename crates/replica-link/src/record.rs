@@ -4,10 +4,10 @@
 //! numbered, and the number is what it is sealed with: one that is repeated, left out or moved does not open.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use replica::wire::{Frames, Message, encode_detached};
+use replica::wire::{Frames, Integrity, Message, encode_detached};
 
 use crate::error::LinkError;
-use crate::keys::Keys;
+use crate::keys::DirectionKey;
 
 pub(crate) const LENGTH_BYTES: usize = 2;
 pub(crate) const TAG_BYTES: usize = 16;
@@ -22,7 +22,7 @@ pub const MAX_RECORDS: u64 = 1 << 48;
 /// The sending half of a connection.
 #[derive(Debug)]
 pub struct Sealer {
-    keys: Option<Keys>,
+    key: Option<DirectionKey>,
     next: u64,
     /// What waits: frames, and the data of large writes after the frames that they belong to.
     pieces: Vec<Bytes>,
@@ -31,14 +31,21 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn new(keys: Option<Keys>) -> Self {
-        Self { keys, next: 0, pieces: Vec::new(), frames: BytesMut::new(), pending: 0 }
+    pub(crate) fn new(key: Option<DirectionKey>) -> Self {
+        Self { key, next: 0, pieces: Vec::new(), frames: BytesMut::new(), pending: 0 }
+    }
+
+    /// Whether what is sent is protected: then it is sealed with [`Self::seal`], which copies it anyway.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.key.is_some()
     }
 
     /// Adds a message to what is to be sent. It waits for [`Self::seal`]: the more at a time, the less is added.
     pub fn push(&mut self, message: &Message) {
         let before = self.frames.len();
-        let data = encode_detached(message, &mut self.frames);
+        let integrity = if self.key.is_some() { Integrity::Authenticated } else { Integrity::Checksum };
+        let data = encode_detached(message, integrity, &mut self.frames);
         self.pending += self.frames.len() - before;
         if let Some(data) = data {
             self.pending += data.len();
@@ -58,32 +65,37 @@ impl Sealer {
     /// # Errors
     /// The keys are used up.
     pub fn seal(&mut self, out: &mut BytesMut) -> Result<(), LinkError> {
-        self.seal_each(|sealed| out.extend_from_slice(&sealed))
+        let pending = std::mem::take(&mut self.pending);
+        let records = pending / MAX_PIECE_BYTES + 2 * (self.pieces.len() + 1);
+        out.reserve(pending + records * RECORD_OVERHEAD_BYTES);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        for piece in pieces.drain(..) {
+            self.seal_piece(&piece, out)?;
+        }
+        // Their memory is used again.
+        self.pieces = pieces;
+        let mut frames = std::mem::take(&mut self.frames);
+        self.seal_piece(&frames, out)?;
+        frames.clear();
+        self.frames = frames;
+        Ok(())
     }
 
-    /// Seals all that waits, and hands out what is to be written, piece by piece. Without keys, the data of large writes
-    /// is handed out as it is.
+    /// Hands out all that waits, piece by piece, the data of large writes as it is: for a connection without protection.
     ///
     /// # Errors
-    /// The keys are used up.
+    /// The keys are used up, if there are any after all.
     pub fn seal_each(&mut self, mut write: impl FnMut(Bytes)) -> Result<(), LinkError> {
-        if !self.frames.is_empty() {
-            self.pieces.push(self.frames.split().freeze());
-        }
-        let pending = std::mem::take(&mut self.pending);
-        if self.keys.is_none() {
-            self.pieces.drain(..).for_each(write);
+        if self.key.is_some() {
+            let mut out = BytesMut::new();
+            self.seal(&mut out)?;
+            write(out.freeze());
             return Ok(());
         }
-        let records = pending / MAX_PIECE_BYTES + 2 * self.pieces.len();
-        let mut out = BytesMut::with_capacity(pending + records * RECORD_OVERHEAD_BYTES);
-        for piece in std::mem::take(&mut self.pieces) {
-            for piece in piece.chunks(MAX_PIECE_BYTES) {
-                self.seal_piece(piece, &mut out)?;
-            }
-        }
-        if !out.is_empty() {
-            write(out.freeze());
+        self.pending = 0;
+        self.pieces.drain(..).for_each(&mut write);
+        if !self.frames.is_empty() {
+            write(self.frames.split().freeze());
         }
         Ok(())
     }
@@ -94,17 +106,22 @@ impl Sealer {
     }
 
     fn seal_piece(&mut self, piece: &[u8], out: &mut BytesMut) -> Result<(), LinkError> {
-        let Some(keys) = &self.keys else { return Err(LinkError::Exhausted) };
-        if self.next >= MAX_RECORDS {
-            return Err(LinkError::Exhausted);
+        let Some(key) = &mut self.key else {
+            out.extend_from_slice(piece);
+            return Ok(());
+        };
+        for piece in piece.chunks(MAX_PIECE_BYTES) {
+            if self.next >= MAX_RECORDS {
+                return Err(LinkError::Exhausted);
+            }
+            let sealed = piece.len() + TAG_BYTES;
+            out.put_u16(u16::try_from(sealed).map_err(|_| LinkError::RecordLength(sealed))?);
+            let start = out.len();
+            out.extend_from_slice(piece);
+            let tag = key.seal(self.next, &mut out[start..])?;
+            out.extend_from_slice(&tag);
+            self.next += 1;
         }
-        let sealed = piece.len() + TAG_BYTES;
-        let length = u16::try_from(sealed).map_err(|_| LinkError::RecordLength(sealed))?;
-        out.put_u16(length);
-        let start = out.len();
-        out.resize(start + sealed, 0);
-        keys.seal(self.next, piece, &mut out[start..])?;
-        self.next += 1;
         Ok(())
     }
 }
@@ -112,7 +129,7 @@ impl Sealer {
 /// The receiving half of a connection.
 #[derive(Debug)]
 pub struct Opener {
-    keys: Option<Keys>,
+    key: Option<DirectionKey>,
     next: u64,
     sealed: BytesMut,
     frames: Frames,
@@ -120,27 +137,39 @@ pub struct Opener {
 }
 
 impl Opener {
-    pub(crate) fn new(keys: Option<Keys>, arrived: BytesMut) -> Self {
-        let mut opener = Self { keys, next: 0, sealed: BytesMut::new(), frames: Frames::new(), failed: None };
+    pub(crate) fn new(key: Option<DirectionKey>, arrived: BytesMut) -> Self {
+        let frames = if key.is_some() { Frames::authenticated() } else { Frames::new() };
+        let mut opener = Self { key, next: 0, sealed: BytesMut::new(), frames, failed: None };
         *opener.buffer() = arrived;
         opener
     }
 
     /// Where bytes that arrive go.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        if self.keys.is_some() { &mut self.sealed } else { self.frames.buffer() }
+        if self.key.is_some() { &mut self.sealed } else { self.frames.buffer() }
+    }
+
+    /// Where the data of a message that arrives can be read to directly, without protection; then [`Self::filled`] is
+    /// told how much came.
+    pub fn room(&mut self) -> Option<&mut [u8]> {
+        if self.key.is_some() { None } else { self.frames.room() }
+    }
+
+    /// So many bytes were put into [`Self::room`].
+    pub fn filled(&mut self, bytes: usize) {
+        self.frames.filled(bytes);
     }
 
     /// Whether what arrives is copied on: then the room in [`Self::buffer`] is used again, however much it is.
     #[must_use]
     pub fn keeps_room(&self) -> bool {
-        self.keys.is_some()
+        self.key.is_some()
     }
 
     /// How many more bytes make the next piece whole; at least one.
     #[must_use]
     pub fn wanted(&self) -> usize {
-        let missing = if self.keys.is_none() {
+        let missing = if self.key.is_none() {
             self.frames.wanted()
         } else {
             match self.length() {
@@ -172,7 +201,7 @@ impl Opener {
             if let Some(message) = self.frames.next_message()? {
                 return Ok(Some(message));
             }
-            if self.keys.is_none() || !self.open_piece()? {
+            if !self.open_piece()? {
                 return Ok(None);
             }
         }
@@ -185,7 +214,8 @@ impl Opener {
 
     /// Opens the next record into the stream of frames, if it is there whole.
     fn open_piece(&mut self) -> Result<bool, LinkError> {
-        let (Some(keys), Some(length)) = (&self.keys, self.length()) else { return Ok(false) };
+        let length = self.length();
+        let (Some(key), Some(length)) = (&mut self.key, length) else { return Ok(false) };
         // One with nothing in it is never sent.
         if length <= TAG_BYTES {
             return Err(LinkError::RecordLength(length));
@@ -193,17 +223,8 @@ impl Opener {
         if self.next >= MAX_RECORDS {
             return Err(LinkError::Exhausted);
         }
-        let Some(record) = self.sealed.get(LENGTH_BYTES..LENGTH_BYTES + length) else { return Ok(false) };
-        // Room for the whole message at once: growing piece by piece would copy it again and again.
-        let room = self.frames.wanted().max(length);
-        let frames = self.frames.buffer();
-        let start = frames.len();
-        frames.reserve(room + TAG_BYTES);
-        // The cipher wants room for the tag too.
-        frames.resize(start + length, 0);
-        let opened = keys.open(self.next, record, &mut frames[start..]);
-        frames.truncate(start + length - TAG_BYTES);
-        opened?;
+        let Some(record) = self.sealed.get_mut(LENGTH_BYTES..LENGTH_BYTES + length) else { return Ok(false) };
+        self.frames.feed(key.open(self.next, record)?);
         self.next += 1;
         self.sealed.advance(LENGTH_BYTES + length);
         Ok(true)
@@ -211,14 +232,13 @@ impl Opener {
 
     /// The first record, with the session's number in it.
     pub(crate) fn confirmation(&mut self, session: &mut [u8]) -> Result<(), LinkError> {
-        let (Some(keys), Some(length)) = (&self.keys, self.length()) else { return Err(LinkError::Tampered) };
-        let record = self.sealed.get(LENGTH_BYTES..LENGTH_BYTES + length).ok_or(LinkError::Tampered)?;
-        let mut opened = [0; 64];
-        if length != session.len() + TAG_BYTES || length > opened.len() {
+        let length = self.length();
+        let (Some(key), Some(length)) = (&mut self.key, length) else { return Err(LinkError::Tampered) };
+        let record = self.sealed.get_mut(LENGTH_BYTES..LENGTH_BYTES + length).ok_or(LinkError::Tampered)?;
+        if length != session.len() + TAG_BYTES {
             return Err(LinkError::RecordLength(length));
         }
-        keys.open(self.next, record, &mut opened[..length])?;
-        session.copy_from_slice(&opened[..session.len()]);
+        session.copy_from_slice(key.open(self.next, record)?);
         self.next += 1;
         self.sealed.advance(LENGTH_BYTES + length);
         Ok(())

@@ -11,6 +11,7 @@
 //! | [`wire`] | messages between nodes, and their frames |
 //! | [`generation`], [`handshake`], [`split_brain`] | which data is newer, who becomes source, who loses |
 //! | [`bitmap`], [`activity_log`], [`metadata`] | what may differ, in memory and on disk |
+//! | [`buffer`] | aligned memory, so that data is copied once between the wire and the disk |
 //! | [`locks`] | writes that overlap stay in order |
 //! | [`quorum`], [`promotion`] | who may go on, who may become Primary |
 //! | `engine` | the state machine over all of these |
@@ -38,6 +39,7 @@
 
 pub mod activity_log;
 pub mod bitmap;
+pub mod buffer;
 pub mod config;
 mod engine;
 pub mod generation;

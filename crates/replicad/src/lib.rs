@@ -18,7 +18,6 @@
 //! | [`volume`] | the owner of all these: one thread, one loop, no locks |
 
 mod blockdev;
-pub mod buffer;
 pub mod control;
 pub mod disk;
 mod export;
@@ -35,3 +34,4 @@ pub mod volume;
 pub use export::ServeError;
 pub use listener::ListenError;
 pub use net::NetError;
+pub use replica::buffer;

@@ -9,6 +9,8 @@ use rustix::io::Errno;
 
 /// Pieces of at least so many bytes are not copied.
 const LARGE_BYTES: usize = 16 * 1024;
+/// Memory kept for later when nothing waits, in bytes.
+const MAX_KEPT_BYTES: usize = 8 << 20;
 /// Pieces given to one system call.
 const PIECES: usize = 64;
 
@@ -37,6 +39,17 @@ impl OutQueue {
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len();
         self.tail.extend_from_slice(bytes);
+    }
+
+    /// Lets something be appended in place; what was appended before an error stays.
+    ///
+    /// # Errors
+    /// Those of the caller.
+    pub(crate) fn append<E>(&mut self, append: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<(), E> {
+        let before = self.tail.len();
+        let appended = append(&mut self.tail);
+        self.bytes += self.tail.len().saturating_sub(before);
+        appended
     }
 
     /// Adds bytes, without copying them when they are many.
@@ -87,8 +100,8 @@ impl OutQueue {
             self.pieces.pop_front();
         }
         self.tail.advance(written);
-        if self.tail.is_empty() {
-            self.tail.clear();
+        if self.tail.is_empty() && self.tail.capacity() > MAX_KEPT_BYTES {
+            self.tail = BytesMut::new();
         }
     }
 }

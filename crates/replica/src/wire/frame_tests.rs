@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::buffer::ALIGNMENT;
 use crate::config::Protocol;
 use crate::generation::{Generation, Generations};
 use crate::ids::{BlockRange, NodeId};
@@ -214,10 +215,75 @@ proptest! {
         for message in [Message::Write { write }, Message::SyncData { id, body }, Message::Written { id }] {
             let [mut whole, mut parts] = [BytesMut::from("before"), BytesMut::from("before")];
             encode(&message, &mut whole);
-            let data = encode_detached(&message, &mut parts);
+            let data = encode_detached(&message, Integrity::Checksum, &mut parts);
             prop_assert_eq!(data.is_some(), !zero && len >= DETACHED_BYTES && message.name() != "Written");
             parts.extend_from_slice(&data.unwrap_or_default());
             prop_assert_eq!(whole, parts);
         }
+    }
+
+    /// However much data a message has and however it arrives, it is the same message; and a disk can have its data.
+    #[test]
+    fn data_arrives_in_aligned_memory_however_it_is_cut(
+        lens in prop::collection::vec(
+            prop::sample::select(vec![0, 512, ALIGNED_BYTES - 512, ALIGNED_BYTES, 5000, DETACHED_BYTES, 100_000]), 1..5
+        ),
+        authenticated in any::<bool>(),
+        cuts in prop::collection::vec((1usize..30_000, any::<bool>()), 1..20),
+    ) {
+        let (integrity, mut frames) = match authenticated {
+            true => (Integrity::Authenticated, Frames::authenticated()),
+            false => (Integrity::Checksum, Frames::new()),
+        };
+        let mut stream = BytesMut::new();
+        let mut sent = Vec::new();
+        for (id, len) in (0u64..).zip(lens) {
+            let body = WriteBody::Data(Bytes::from((0..len).map(|at| (at % 249) as u8 ^ id as u8).collect::<Vec<u8>>()));
+            for message in [
+                Message::Write { write: WireWrite { id, offset: id << 20, body: body.clone() } },
+                Message::SyncData { id, body },
+                Message::Barrier { epoch: id },
+            ] {
+                let data = encode_detached(&message, integrity, &mut stream);
+                stream.extend_from_slice(&data.unwrap_or_default());
+                sent.push(message);
+            }
+        }
+        let mut got = Vec::new();
+        let mut cuts = cuts.into_iter().cycle();
+        while !stream.is_empty() {
+            let (cut, directly) = cuts.next().unwrap();
+            let mut piece = stream.split_to(cut.min(stream.len()));
+            match frames.room().filter(|_| directly) {
+                Some(room) => {
+                    let taken = room.len().min(piece.len());
+                    room[..taken].copy_from_slice(&piece.split_to(taken));
+                    frames.filled(taken);
+                    frames.feed(&piece);
+                }
+                None => frames.feed(&piece),
+            }
+            while let Some(message) = frames.next_message().unwrap() {
+                if let Message::Write { write: WireWrite { body: WriteBody::Data(data), .. } }
+                | Message::SyncData { body: WriteBody::Data(data), .. } = &message
+                {
+                    prop_assert!(data.len() < ALIGNED_BYTES || data.as_ptr().addr().is_multiple_of(ALIGNMENT));
+                }
+                got.push(message);
+            }
+        }
+        prop_assert_eq!(got, sent);
+    }
+
+    #[test]
+    fn a_flipped_bit_in_much_data_is_always_noticed(bit in any::<prop::sample::Index>()) {
+        let body = WriteBody::Data(Bytes::from(vec![0x5A; 8192]));
+        let mut stream = BytesMut::new();
+        encode(&Message::SyncData { id: 7, body }, &mut stream);
+        let bit = bit.index(stream.len() * 8);
+        stream[bit / 8] ^= 1 << (bit % 8);
+        let mut frames = Frames::new();
+        frames.feed(&stream);
+        prop_assert!(!matches!(frames.next_message(), Ok(Some(_))));
     }
 }

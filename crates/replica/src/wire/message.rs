@@ -10,7 +10,19 @@ use crate::ids::{BlockRange, NodeId};
 use crate::state::{DiskState, Role};
 
 /// The version of the messages. Both sides must have the same.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = 2;
+/// Bytes of the length before data.
+pub(super) const DATA_LENGTH_BYTES: usize = 4;
+/// Bytes of a write's number and offset, of the kind of its body, and of the length of its data.
+const BEFORE_WRITE_DATA: usize = 8 + 8 + 1 + DATA_LENGTH_BYTES;
+/// Bytes of the request's number, of the kind of its body, and of the length of its data.
+const BEFORE_SYNC_DATA: usize = 8 + 1 + DATA_LENGTH_BYTES;
+/// The code of data as the body of a write.
+const DATA_BODY: u8 = 0;
+/// The code of [`Message::Write`].
+const WRITE_KIND: u8 = 6;
+/// The code of [`Message::SyncData`].
+const SYNC_DATA_KIND: u8 = 15;
 /// Most ranges in one [`Message::InSync`].
 pub const MAX_INSYNC_RANGES: usize = 4096;
 
@@ -52,7 +64,7 @@ impl Field for WriteBody {
     fn put(&self, out: &mut BytesMut) {
         match self {
             Self::Data(data) => {
-                0u8.put(out);
+                DATA_BODY.put(out);
                 data.put(out);
             }
             Self::Zeroes { len, may_trim } => {
@@ -64,7 +76,7 @@ impl Field for WriteBody {
     }
     fn get(from: &mut Bytes) -> Result<Self, WireError> {
         match u8::get(from)? {
-            0 => Ok(Self::Data(Bytes::get(from)?)),
+            DATA_BODY => Ok(Self::Data(Bytes::get(from)?)),
             1 => Ok(Self::Zeroes { len: u64::get(from)?, may_trim: bool::get(from)? }),
             _ => Err(WireError::Value("kind of write")),
         }
@@ -218,6 +230,35 @@ impl Message {
             WriteBody::Data(data) if data.len() >= bytes => Some((rest, data.clone())),
             _ => None,
         }
+    }
+
+    /// How many bytes of fields come before the data, where a message of this kind ends with the data of a write.
+    pub(super) fn bytes_before_data(kind: u8) -> Option<usize> {
+        match kind {
+            WRITE_KIND => Some(BEFORE_WRITE_DATA),
+            SYNC_DATA_KIND => Some(BEFORE_SYNC_DATA),
+            _ => None,
+        }
+    }
+
+    /// Such a message without its data, out of the fields before it. None: what follows is not so many bytes of data.
+    pub(super) fn before_data(kind: u8, fields: &[u8], bytes: usize) -> Result<Option<Self>, WireError> {
+        let (rest, length) = fields.split_at(fields.len().saturating_sub(DATA_LENGTH_BYTES));
+        let is_data = rest.last() == Some(&DATA_BODY);
+        if !is_data || u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes() != length {
+            return Ok(None);
+        }
+        let mut fields = BytesMut::from(rest);
+        0u32.put(&mut fields);
+        Self::get_fields(kind, &mut fields.freeze()).map(Some)
+    }
+
+    /// The same with this data, where it has any.
+    pub(super) fn with_data(mut self, data: Bytes) -> Self {
+        if let Self::Write { write: WireWrite { body, .. } } | Self::SyncData { body, .. } = &mut self {
+            *body = WriteBody::Data(data);
+        }
+        self
     }
 }
 

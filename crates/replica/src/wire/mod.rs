@@ -6,9 +6,10 @@
 mod field;
 mod frame;
 mod message;
+mod part;
 
 pub use field::WireError;
-pub use frame::{FRAME_HEADER_BYTES, Frames, encode, encode_detached};
+pub use frame::{FRAME_HEADER_BYTES, Frames, Integrity, encode, encode_detached};
 pub use message::{
     Channel, Hello, MAX_INSYNC_RANGES, Message, PeerReport, Refusal, WIRE_VERSION, WireWrite, WriteBody,
 };

@@ -106,6 +106,16 @@ impl Connection {
     /// Reads what is said on a connection in use to where it belongs. None: nothing is there; 0: the other side has closed.
     pub(super) fn read_on(&mut self, scratch: &mut [u8]) -> Result<Option<usize>, Errno> {
         let Phase::Up { opener, .. } = &mut self.phase else { return self.read(scratch) };
+        if let Some(room) = opener.room() {
+            return match rustix::io::read(&self.stream, room) {
+                Ok(bytes) => {
+                    opener.filled(bytes);
+                    Ok(Some(bytes))
+                }
+                Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
         let wanted = opener.wanted();
         let keeps_room = opener.keeps_room();
         let buffer = opener.buffer();
@@ -135,9 +145,8 @@ impl Connection {
     /// Begins to close it.
     pub(super) fn close(&mut self) {
         if let Phase::Up { sealer, .. } = &mut self.phase {
-            let out = &mut self.out;
             // Without keys there is nothing more to be said; what was said is on its way.
-            let _ = sealer.seal_each(|sealed| out.push(sealed));
+            let _ = seal(sealer, &mut self.out);
         }
         self.phase = Phase::Closing { said_so: false };
         self.deadline = Some(Instant::now() + CLOSING_TIMEOUT);
@@ -154,9 +163,17 @@ impl Connection {
         if let Phase::Up { sealer, .. } = &mut self.phase
             && sealer.pending() > 0
         {
-            let out = &mut self.out;
-            sealer.seal_each(|sealed| out.push(sealed))?;
+            seal(sealer, &mut self.out)?;
         }
         Ok(())
+    }
+}
+
+/// Brings what was pushed to what is to be written: sealed there, or as it is.
+fn seal(sealer: &mut Sealer, out: &mut OutQueue) -> Result<(), LinkError> {
+    if sealer.is_protected() {
+        out.append(|out| sealer.seal(out))
+    } else {
+        sealer.seal_each(|piece| out.push(piece))
     }
 }
