@@ -148,7 +148,7 @@ fn losetup(arguments: &[&str]) -> Result<String, String> {
 }
 
 fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, String> {
-    // Kernels before 6.18 do not ask for the size of a file that they make a device of, and know it only when somebody has.
+    // Linux 6.1 does not ask for the size of a file that it makes a device of, and knows it only when somebody has.
     let known = std::fs::metadata(file);
     known.map_err(|error| format!("the size of {} cannot be told: {error}", file.display()))?;
     let file = file.to_string_lossy();
