@@ -96,8 +96,9 @@ fn split_brain(lab: &mut TestLab) {
          && mkdir -p /mnt/lost && mount -o nouuid /dev/hactl/by-res/srv /mnt/lost && echo lost >/mnt/lost/lost \
          && umount /mnt/lost && hactl-replica secondary srv",
     );
-    lab.on(keeps, "hactl-replica connect srv");
+    // The side that is left waits for the other one already: an order that comes after the refusal would have it wait anew.
     lab.on(loses, "hactl-replica connect srv");
+    lab.on(keeps, "hactl-replica connect srv");
     let refused = "[ \"$(hactl-replica cstate srv)\" = StandAlone ]";
     lab.wait_on(loses, "they refuse each other", CLUSTER_LIMIT, refused);
     lab.on(keeps, "crm_attribute --name maintenance-mode --delete && crm_resource --wait --timeout=60");

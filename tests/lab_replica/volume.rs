@@ -71,6 +71,7 @@ pub(crate) fn drilled(lab: &TestLab) -> Value {
 }
 
 pub(crate) fn survivor_takes_over() {
+    let devices = devices_on_this_machine();
     let mut lab = TestLab::up("replica", &["--nodes", "3"]);
     serving(&mut lab, "");
     applied(&lab);
@@ -84,6 +85,8 @@ pub(crate) fn survivor_takes_over() {
     lab.say(&writers.none_is_missing(&lab, sides(&lab, "srv").0, began).words);
     both_sides_are_the_same(&lab);
     changed_options(&mut lab);
+    drop(lab);
+    assert_eq!(devices_on_this_machine(), devices, "a lab that was taken down leaves no block device");
 }
 
 /// The volume with a service on it that clients write to through the address.
@@ -96,8 +99,10 @@ pub(crate) fn serving(lab: &mut TestLab, more: &str) {
 fn power_cut_under_load(lab: &TestLab) {
     let (dead, survivor) = sides(lab, "srv");
     let writers = Writers::start(lab, 0);
+    let devices = devices_on_this_machine();
     let cut = Instant::now();
     lab.fault(&["power-cut", dead]);
+    assert_eq!(devices_on_this_machine(), devices - 1, "a machine without power keeps no block device");
     // Whatever the host had not yet sent is over: only the survivor answers now.
     let gone = Instant::now();
     writers.answered_since(gone, "after the power-cut");
@@ -110,6 +115,14 @@ fn power_cut_under_load(lab: &TestLab) {
     let copied: u64 = lab.on(survivor, log).trim().parse().expect("the survivor tells what it sent");
     assert!(copied > 0 && copied * 1024 < DISK_BYTES / 2, "only what changed: {copied} KiB");
     lab.say(&format!("{dead} is back: {copied} KiB were copied"));
+}
+
+/// Loop devices of this machine that rest on volumes of nodes. Nodes are containers: the kernel, and its loop devices, are this
+/// machine's, which sees no path to a file that only a node has mounted.
+pub(crate) fn devices_on_this_machine() -> usize {
+    let devices = std::fs::read_dir("/sys/block").expect("there is a /sys").filter_map(Result::ok);
+    let backing = |device: std::fs::DirEntry| std::fs::read_to_string(device.path().join("loop/backing_file"));
+    devices.filter_map(|device| backing(device).ok()).filter(|file| file.trim() == "/").count()
 }
 
 /// What was written is on both disks, block by block, past every cache; the metadata behind the data is each side's own.

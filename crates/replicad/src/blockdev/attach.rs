@@ -19,6 +19,8 @@ const FREE_ATTEMPTS: u32 = 8;
 const LOOP_MAJOR: u32 = 7;
 /// Who may use their nodes.
 const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
+/// Where the kernel shows block devices that no hardware is behind, also in a container that has a /sys/block of its own.
+const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
 /// What file systems are mounted, as this process sees it.
 const MOUNTS: &str = "/proc/self/mounts";
 
@@ -154,10 +156,7 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
     let file = file.to_string_lossy();
     let device = match wanted {
         Some(device) => {
-            let path = device.to_string_lossy();
-            // What a process that was killed has left on it; nothing on it is as good.
-            let _ = losetup(&["--detach", &path]);
-            losetup(&["--direct-io=on", &path, &file])?;
+            losetup(&["--direct-io=on", &device.to_string_lossy(), &file])?;
             device.to_owned()
         }
         None => attach_free(&file)?,
@@ -177,6 +176,27 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
             Err(format!("{} cannot be made: {error}", link.display()))
         }
     }
+}
+
+/// Lets go of loop devices that a process which was killed has left on a file that is still mounted. One in use goes with its last
+/// user. What could not be done is returned.
+///
+/// To be called before the file's mount is taken away: nothing tells whose they are after that.
+pub(crate) fn release_stale(file: &Path) -> Vec<String> {
+    // There is no folder for the volume before its first start, and without loop devices none of them.
+    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+    let (Some(folder), Some(name)) = (folder, file.file_name()) else { return Vec::new() };
+    let file = folder.join(name);
+    let Ok(devices) = std::fs::read_dir(BLOCK_DEVICES) else { return Vec::new() };
+    let rests_on_it = |device: &std::fs::DirEntry| {
+        let backing = std::fs::read_to_string(device.path().join("loop/backing_file"));
+        backing.is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == file)
+    };
+    let stale = devices.filter_map(Result::ok).filter(rests_on_it);
+    stale
+        .map(|device| Path::new("/dev").join(device.file_name()))
+        .filter_map(|device| losetup(&["--detach", &device.to_string_lossy()]).err())
+        .collect()
 }
 
 /// The first loop device that is free, on the file. Where /dev is not the kernel's own, as in a container, nobody makes the

@@ -72,8 +72,9 @@ impl FuseFile {
     }
 
     /// The volume has become larger.
-    pub(crate) const fn grow(&mut self, size: u64) {
+    pub(crate) fn grow(&mut self, size: u64) {
         self.size = size;
+        self.send(&wire::attributes_changed(), &[]);
     }
 
     pub(crate) fn device(&self) -> BorrowedFd<'_> {

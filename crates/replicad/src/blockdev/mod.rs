@@ -4,5 +4,5 @@ mod attach;
 mod fuse;
 mod wire;
 
-pub(crate) use attach::{Device, Outcome, Settled};
+pub(crate) use attach::{Device, Outcome, Settled, release_stale};
 pub(crate) use fuse::{FuseEvent, FuseFile};

@@ -19,8 +19,11 @@ pub(super) const MAX_DATA_BYTES: u32 = 1 << 20;
 const MAX_BACKGROUND: u16 = 128;
 /// Nothing through the page cache, and writes side by side.
 const OPEN_FLAGS: u32 = 1 | 1 << 6;
-/// How long attributes hold, in seconds: a volume that grows is seen to. Reads and writes do not ask for them.
-const ATTRIBUTES_SECONDS: u64 = 0;
+/// How long attributes hold, in seconds: until they are said to have changed. So whose file a loop device rests on can be told
+/// also when nobody serves the file any more: the kernel asks for its attributes to tell that (`LOOP_GET_STATUS`).
+const ATTRIBUTES_SECONDS: u64 = 10 * 365 * 24 * 3600;
+/// `FUSE_NOTIFY_INVAL_INODE`.
+const ATTRIBUTES_CHANGED: i32 = 2;
 /// The root, which is the file.
 const NODE: u64 = 1;
 /// A regular file for the administrator.
@@ -165,6 +168,15 @@ pub(super) fn attributes(unique: u64, size: u64) -> BytesMut {
     out
 }
 
+/// Unasked: the attributes are not what they were. No page of the file is cached, so none is given up.
+pub(super) fn attributes_changed() -> BytesMut {
+    let mut out = head(0, -ATTRIBUTES_CHANGED, 24);
+    out.put_u64_ne(NODE);
+    out.put_i64_ne(-1);
+    out.put_i64_ne(0);
+    out
+}
+
 /// The file system.
 pub(super) fn file_system(unique: u64, size: u64) -> BytesMut {
     let mut out = head(unique, 0, 80);
@@ -233,6 +245,7 @@ mod tests {
             init(1, u32::MAX),
             file_system(7, 1 << 30),
             attributes(2, 1 << 30),
+            attributes_changed(),
             opened(3),
             written(4, 5),
             head(6, 5, 0),

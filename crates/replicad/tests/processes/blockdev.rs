@@ -52,6 +52,13 @@ impl Drop for Mounted {
     }
 }
 
+/// Whether a loop device rests on the file of a volume in this folder, or on one whose mount is gone: such a file has no path.
+fn is_attached(device: &str, folder: &Path) -> bool {
+    let backing = Path::new("/sys/block").join(device.trim_start_matches("/dev/")).join("loop/backing_file");
+    let Ok(backing) = std::fs::read_to_string(backing) else { return false };
+    backing.trim() == "/" || Path::new(backing.trim()).starts_with(folder)
+}
+
 pub(crate) fn device(node: &Node) -> PathBuf {
     let status = node.wait("a block device", |status| status["devices"][0]["block-device"].is_string());
     PathBuf::from(status["devices"][0]["block-device"].as_str().unwrap())
@@ -84,15 +91,16 @@ pub(crate) fn file_system() {
     );
     assert_ne!(output.status.code(), Some(124), "it hangs");
     assert!(!output.status.success(), "nobody can have written that");
-    let loop_device = mounted.device.clone();
+    let stale = mounted.device.clone();
     drop(mounted);
-    run("losetup", &["--detach", &loop_device]);
     pair.alpha.order(PRIMARY);
     let mounted = Mounted::new(&device(&pair.alpha), &at);
     assert!(std::fs::read(at.join("kept")).unwrap() == content);
     drop(mounted);
+    assert!(is_attached(&stale, pair.folder.path()), "nobody has let go of it yet");
     pair.beta.start();
     pair.alpha.wait("in sync again", in_sync);
+    assert!(!is_attached(&stale, pair.folder.path()), "who comes back lets go of the device that was left");
     pair.assert_equal();
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(pair.folder.path().to_str().unwrap()), "{mounts}");
