@@ -185,13 +185,18 @@ impl Which {
         Connection::open(&self.paths().control()).map_err(|error| failed(&self.name, &error))
     }
 
-    /// Gives an order, and waits until it is done.
-    fn order(&self, order: Order) -> Result<ExitCode, CommandError> {
+    /// Gives an order, and waits until it is done. What is still to happen then is told.
+    fn order(&self, console: &Console, order: Order) -> Result<ExitCode, CommandError> {
         let reply = self.connection()?.call(order).map_err(|error| failed(&self.name, &error))?;
-        let message =
-            format!("{}: {}", self.name, reply.message.as_deref().unwrap_or("the order was refused"));
+        let note = reply.message.as_ref().map(|message| format!("{}: {message}", self.name));
+        let message = note.clone().unwrap_or_else(|| format!("{}: the order was refused", self.name));
         match reply.outcome {
-            Outcome::Done => Ok(ExitCode::Done),
+            Outcome::Done => {
+                if let Some(note) = note {
+                    console.tell(&format!("{note}\n"));
+                }
+                Ok(ExitCode::Done)
+            }
             Outcome::Refused => Err(CommandError::new(ExitCode::Blocked, message)),
             Outcome::Failed => Err(CommandError::new(ExitCode::Failed, message)),
         }
@@ -215,16 +220,16 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
     match &arguments.verb {
         ReplicaVerb::Serve(here) => serve(here),
         ReplicaVerb::CreateMd { here, force } => create_md(here, *force, console),
-        ReplicaVerb::Up(here) => up(here),
-        ReplicaVerb::Down(which) => which.order(Order::Down),
-        ReplicaVerb::Primary { which, force } => which.order(Order::Primary { force: *force }),
-        ReplicaVerb::Secondary { which, force } => which.order(Order::Secondary { force: *force }),
+        ReplicaVerb::Up(here) => up(here, console),
+        ReplicaVerb::Down(which) => which.order(console, Order::Down),
+        ReplicaVerb::Primary { which, force } => which.order(console, Order::Primary { force: *force }),
+        ReplicaVerb::Secondary { which, force } => which.order(console, Order::Secondary { force: *force }),
         ReplicaVerb::Connect { peer: to, discard_my_data } => {
-            to.which.order(Order::Connect { peer: peer(to), discard_my_data: *discard_my_data })
+            to.which.order(console, Order::Connect { peer: peer(to), discard_my_data: *discard_my_data })
         }
-        ReplicaVerb::Disconnect(from) => from.which.order(Order::Disconnect { peer: peer(from) }),
-        ReplicaVerb::Attach(which) => which.order(Order::Attach),
-        ReplicaVerb::Detach(which) => which.order(Order::Detach),
+        ReplicaVerb::Disconnect(from) => from.which.order(console, Order::Disconnect { peer: peer(from) }),
+        ReplicaVerb::Attach(which) => which.order(console, Order::Attach),
+        ReplicaVerb::Detach(which) => which.order(console, Order::Detach),
         ReplicaVerb::Status { which, json } => status(which, *json, console),
         ReplicaVerb::Role(which) => word(which, Word::Role, console),
         ReplicaVerb::Cstate(which) => word(which, Word::Connection, console),
@@ -236,17 +241,19 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
         }
         ReplicaVerb::Events { which, .. } => events(which, console),
         ReplicaVerb::Metrics(which) => metrics(which, console),
-        ReplicaVerb::Verify(with) => with.which.order(Order::Verify { peer: peer(with) }),
-        ReplicaVerb::Invalidate(by) => by.which.order(Order::Invalidate { peer: peer(by) }),
-        ReplicaVerb::InvalidateRemote(of) => of.which.order(Order::InvalidateRemote { peer: peer(of) }),
-        ReplicaVerb::Resize { which, size, assume_clean } => {
-            which.order(Order::Resize { size: *size, assume_clean: *assume_clean })
+        ReplicaVerb::Verify(with) => with.which.order(console, Order::Verify { peer: peer(with) }),
+        ReplicaVerb::Invalidate(by) => by.which.order(console, Order::Invalidate { peer: peer(by) }),
+        ReplicaVerb::InvalidateRemote(of) => {
+            of.which.order(console, Order::InvalidateRemote { peer: peer(of) })
         }
-        ReplicaVerb::Outdate(which) => which.order(Order::Outdate),
-        ReplicaVerb::SuspendIo(which) => which.order(Order::SuspendIo),
-        ReplicaVerb::ResumeIo(which) => which.order(Order::ResumeIo),
+        ReplicaVerb::Resize { which, size, assume_clean } => {
+            which.order(console, Order::Resize { size: *size, assume_clean: *assume_clean })
+        }
+        ReplicaVerb::Outdate(which) => which.order(console, Order::Outdate),
+        ReplicaVerb::SuspendIo(which) => which.order(console, Order::SuspendIo),
+        ReplicaVerb::ResumeIo(which) => which.order(console, Order::ResumeIo),
         ReplicaVerb::NewCurrentUuid { which, clear_bitmap } => {
-            which.order(Order::NewCurrentUuid { clear_bitmap: *clear_bitmap })
+            which.order(console, Order::NewCurrentUuid { clear_bitmap: *clear_bitmap })
         }
     }
 }
@@ -303,11 +310,11 @@ fn get_gi(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::Done)
 }
 
-fn up(here: &Here) -> Result<ExitCode, CommandError> {
+fn up(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
     if Connection::open(&here.which.paths().control()).is_err() {
         start(here)?;
     }
-    here.which.order(Order::Up)
+    here.which.order(console, Order::Up)
 }
 
 /// Starts the volume's process, which outlives this one. What it says goes to a file beside its sockets.

@@ -22,8 +22,10 @@ fn word<'a>(value: &'a Value, key: &str) -> &'a str {
 /// The text.
 pub(super) fn status(status: &Value) -> String {
     let mut text = format!("{} role:{}", word(status, "name"), word(status, "role"));
-    if status["suspended"] == true {
-        text.push_str(" suspended:yes");
+    let waits_for: Vec<&str> =
+        status["suspended-for"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !waits_for.is_empty() {
+        let _ = write!(text, " suspended:{}", waits_for.join(","));
     }
     text.push('\n');
     for device in status["devices"].as_array().into_iter().flatten() {
@@ -78,13 +80,13 @@ mod tests {
             })
         };
         let status = json!({
-            "name": "r0", "role": "Primary", "suspended": false,
+            "name": "r0", "role": "Primary", "suspended": true, "suspended-for": ["quorum", "fencing"],
             "devices": [{ "disk-state": "UpToDate", "quorum": true }],
             "connections": [peer("beta", "Connected", "SyncSource"), peer("gamma", "Connecting", "Off")],
         });
         assert_eq!(
             super::status(&status),
-            "r0 role:Primary\n  disk:UpToDate\n  beta role:Secondary\n    replication:SyncSource \
+            "r0 role:Primary suspended:quorum,fencing\n  disk:UpToDate\n  beta role:Secondary\n    replication:SyncSource \
              peer-disk:Inconsistent done:12.50\n  gamma connection:Connecting (connection refused)\n"
         );
     }

@@ -121,7 +121,8 @@ fn power_cut_under_load(lab: &TestLab) {
 /// machine's, which sees no path to a file that only a node has mounted.
 pub(crate) fn devices_on_this_machine() -> usize {
     let devices = std::fs::read_dir("/sys/block").expect("there is a /sys").filter_map(Result::ok);
-    let backing = |device: std::fs::DirEntry| std::fs::read_to_string(device.path().join("loop/backing_file"));
+    let backing =
+        |device: std::fs::DirEntry| std::fs::read_to_string(device.path().join("loop/backing_file"));
     devices.filter_map(|device| backing(device).ok()).filter(|file| file.trim() == "/").count()
 }
 

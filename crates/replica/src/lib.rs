@@ -56,7 +56,7 @@ pub mod time;
 pub mod wire;
 
 pub use config::Config;
-pub use engine::{PeerStatus, Replica};
+pub use engine::{PeerStatus, Replica, Suspension};
 pub use ids::{NodeId, OpId, RequestId};
 pub use io::{
     Admin, AdminError, ClientError, ClientRequest, DiskError, DiskOp, Event, Handler, Input, Output,

@@ -48,8 +48,12 @@ impl Replica {
 
     /// Whether I/O waits.
     pub(super) fn is_suspended(&self) -> bool {
-        let no_quorum = !self.quorum && self.config.on_no_quorum == OnNoQuorum::SuspendIo;
-        self.suspended || no_quorum || !self.fencing.is_empty()
+        self.suspended || self.waits_for_quorum() || !self.fencing.is_empty()
+    }
+
+    /// Whether I/O waits for want of quorum.
+    pub(super) fn waits_for_quorum(&self) -> bool {
+        !self.quorum && self.config.on_no_quorum == OnNoQuorum::SuspendIo
     }
 
     /// Whether I/O fails for want of quorum.

@@ -22,6 +22,17 @@ pub struct PeerStatus {
     pub dirty_blocks: u64,
 }
 
+/// Why I/O waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspension {
+    /// The admin said so.
+    User,
+    /// The partition has no quorum.
+    Quorum,
+    /// This peer is not known to be fenced.
+    Fencing(NodeId),
+}
+
 impl Replica {
     /// The configuration.
     #[must_use]
@@ -51,6 +62,17 @@ impl Replica {
     #[must_use]
     pub fn io_is_suspended(&self) -> bool {
         self.role == Role::Primary && self.is_suspended()
+    }
+
+    /// What the I/O of a Primary waits for; nothing, when it does not wait.
+    #[must_use]
+    pub fn suspensions(&self) -> Vec<Suspension> {
+        if !self.io_is_suspended() {
+            return Vec::new();
+        }
+        let user = self.suspended.then_some(Suspension::User);
+        let quorum = self.waits_for_quorum().then_some(Suspension::Quorum);
+        user.into_iter().chain(quorum).chain(self.fencing.iter().copied().map(Suspension::Fencing)).collect()
     }
 
     /// The generations of the own disk.

@@ -28,4 +28,4 @@ mod verify;
 mod write;
 
 pub use core::Replica;
-pub use inspect::PeerStatus;
+pub use inspect::{PeerStatus, Suspension};

@@ -176,7 +176,7 @@ impl Volume {
                 None => return busy,
                 Some(Next::Through(caller)) => {
                     if let Some(caller) = caller {
-                        self.control.reply(caller, &Reply::new(Outcome::Done, None));
+                        self.control.reply(caller, &Reply::new(Outcome::Done, self.waits_for()));
                     }
                 }
                 Some(Next::Step(number, step)) => self.step(number, step),

@@ -86,7 +86,10 @@ impl Volume {
         // First of all: another process that serves the volume has it, and nothing else was touched.
         let control = ControlServer::new(&paths.control(), (&mut poller, CALLERS))?;
         for trouble in release_stale(&paths.fuse()) {
-            eprintln!("{}: a loop device of a process that was killed is still there: {trouble}", settings.name);
+            eprintln!(
+                "{}: a loop device of a process that was killed is still there: {trouble}",
+                settings.name
+            );
         }
         FuseFile::clear(&paths.fuse());
         let replica = start::core(&settings, paths)?;

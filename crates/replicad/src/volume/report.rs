@@ -2,7 +2,7 @@
 
 use replica::ids::BLOCK_BYTES;
 use replica::state::ReplicationState;
-use replica::{Event, NodeId};
+use replica::{Event, NodeId, Suspension};
 use serde_json::{Value, json};
 
 use super::owner::Volume;
@@ -44,11 +44,36 @@ impl Volume {
             "node-id": config.node.get(),
             "role": replica.role().name(),
             "suspended": replica.io_is_suspended(),
+            "suspended-for": self.suspended_for(),
             "sent": self.peers.bytes[0] / KIB,
             "received": self.peers.bytes[1] / KIB,
             "devices": [device],
             "connections": connections,
         })
+    }
+
+    /// What I/O waits for, in the words of `drbdsetup status`.
+    fn suspended_for(&self) -> Vec<&'static str> {
+        let word = |suspension| match suspension {
+            Suspension::User => "user",
+            Suspension::Quorum => "quorum",
+            Suspension::Fencing(_) => "fencing",
+        };
+        let mut words: Vec<_> = self.replica.suspensions().into_iter().map(word).collect();
+        words.dedup();
+        words
+    }
+
+    /// What has to happen before I/O goes on; nothing when it goes on, or when the admin stopped it and knows.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let reason = |suspension| match suspension {
+            Suspension::User => None,
+            Suspension::Quorum => Some("there is no quorum".to_owned()),
+            Suspension::Fencing(peer) => Some(format!("{} is not known to be fenced", self.peer_name(peer))),
+        };
+        let reasons: Vec<String> = self.replica.suspensions().into_iter().filter_map(reason).collect();
+        (!reasons.is_empty())
+            .then(|| format!("I/O waits: {}; `resume-io` goes on without", reasons.join(", ")))
     }
 
     fn connection(&self, peer: NodeId) -> Option<Value> {

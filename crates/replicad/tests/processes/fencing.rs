@@ -49,6 +49,12 @@ fn lost_peer(pair: &mut Pair, code: i32) {
         assert_eq!(events.next_with("exit-code")["exit-code"], code);
         assert_eq!(pair.alpha.status()["suspended"], true, "exit code {code}");
         assert!(!client.has_answer(), "nobody knows what the peer does");
+        assert_eq!(pair.alpha.status()["suspended-for"], serde_json::json!(["fencing"]));
+        let told = pair.alpha.try_order(Verb::Connect { peer: None, discard_my_data: false });
+        assert!(
+            told.message.unwrap().contains("beta is not known to be fenced"),
+            "an order does not end in silence"
+        );
         pair.alpha.order(Verb::ResumeIo);
         assert_eq!(client.answer().unwrap(), (1, 0));
     }
@@ -75,7 +81,10 @@ fn promote(pair: &Pair, code: i32) -> replicad::control::Reply {
     forget(pair);
     answer(pair, code);
     let reply = pair.beta.try_order(Verb::Primary { force: false });
-    assert_eq!(calls(pair.folder.path()), "fence r0 alpha\n");
+    // What was in sync before may still be told so.
+    let calls = calls(pair.folder.path());
+    let fenced: Vec<&str> = calls.lines().filter(|call| call.starts_with("fence ")).collect();
+    assert_eq!(fenced, ["fence r0 alpha"]);
     reply
 }
 
