@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use replica::state::{DiskState, Role};
 use replica::{Input, Replica, Time};
 use rustix::mm::MlockAllFlags;
+use sd_notify::NotifyState;
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
@@ -144,6 +145,10 @@ impl Volume {
     /// When waiting for input is not possible.
     pub fn run(mut self) -> Result<(), StartError> {
         self.stay_in_memory();
+        // The socket for orders is there: whoever waits for the unit may give some, and need not take it for one that does not run.
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            self.say(&format!("the service manager is not told that the process is ready: {error}"));
+        }
         let mut ready = Vec::new();
         loop {
             self.settle();
