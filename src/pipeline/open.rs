@@ -74,7 +74,7 @@ impl Session {
         let began = Instant::now();
         let total = self.fleet.iter().count() + self.unusable.len();
         self.events.emit(Event::PhaseStarted { phase: Phase::Discover, total });
-        self.look_again().await;
+        self.learn_facts().await;
         for (node, outcome) in &self.facts.nodes {
             let problem = match outcome {
                 NodeOutcome::Answered(_) => None,
@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Learns the base facts of all nodes anew, within another stage.
-    pub(super) async fn look_again(&mut self) {
+    pub(super) async fn learn_facts(&mut self) {
         let mut first: BTreeSet<Query> = preflight::queries().into_iter().collect();
         // For which DRBD its configuration is written must be known before anything is rendered.
         if self.attributes.values().any(|used| used.keys().any(|name| name.as_str() == DRBD)) {

@@ -78,7 +78,7 @@ impl Session {
     }
 
     async fn verify_once(&mut self) -> Result<VerifyReport, PipelineError> {
-        self.look_again().await;
+        self.learn_facts().await;
         let plan = self.plan().await?;
         let mut results = Vec::new();
         for cluster in self.clusters() {
