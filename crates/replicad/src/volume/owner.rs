@@ -17,7 +17,7 @@ use sd_notify::NotifyState;
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
-use crate::blockdev::{Device, FuseFile, release_stale};
+use crate::blockdev::{self, Device, FuseFile};
 use crate::control::ControlServer;
 use crate::disk::VolumeDisk;
 use crate::export::Server;
@@ -86,13 +86,9 @@ impl Volume {
         let mut poller = Poller::new().map_err(failed("wait for input"))?;
         // First of all: another process that serves the volume has it, and nothing else was touched.
         let control = ControlServer::new(&paths.control(), (&mut poller, CALLERS))?;
-        for trouble in release_stale(&paths.fuse()) {
-            eprintln!(
-                "{}: a loop device of a process that was killed is still there: {trouble}",
-                settings.name
-            );
+        for trouble in blockdev::clear(&paths.fuse(), &settings.name) {
+            eprintln!("{}: {}", settings.name, StartError::Leftover(trouble));
         }
-        FuseFile::clear(&paths.fuse());
         let replica = start::core(&settings, paths)?;
         let endpoint = start::endpoint(&settings, replica.config())?;
         let peers = Peers::new(
