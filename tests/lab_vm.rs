@@ -13,6 +13,8 @@ mod controller_pair;
 mod down;
 #[path = "lab_vm/interop.rs"]
 mod interop;
+#[path = "lab_vm/kernel_nbd.rs"]
+mod kernel_nbd;
 #[path = "lab_vm/nfs_pair.rs"]
 mod nfs_pair;
 #[path = "lab_vm/pair.rs"]
@@ -29,6 +31,7 @@ fn main() -> std::process::ExitCode {
         ("sbd_without_a_disk", sbd::sbd_without_a_disk),
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
         ("engine_and_kernel_exchange_a_volume", interop::engine_and_kernel_exchange_a_volume),
+        ("the_kernels_nbd_client_has_a_volume", kernel_nbd::the_kernels_nbd_client_has_a_volume),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])
 }

@@ -72,6 +72,12 @@ enum ReplicaVerb {
         #[arg(long)]
         force: bool,
     },
+    /// End the block device of a volume whose process is gone; the process starts this itself
+    #[command(hide = true)]
+    GuardDevice {
+        /// What the device says its backend is
+        backend: String,
+    },
     /// Start the volume's process if it does not run, attach and connect
     Up(Here),
     /// Demote, disconnect, detach, and end the volume's process; what a killed one has left is taken away
@@ -215,6 +221,11 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
     match &arguments.verb {
         ReplicaVerb::Serve(here) => serve(here),
         ReplicaVerb::CreateMd { here, force } => create_md(here, *force, console),
+        ReplicaVerb::GuardDevice { backend } => {
+            replicad::guard_device(backend)
+                .map_err(|error| failed("cannot guard the block device", &error))?;
+            Ok(ExitCode::Done)
+        }
         ReplicaVerb::Up(here) => replica_process::up(here, console),
         ReplicaVerb::Down(which) => replica_process::down(which, console),
         ReplicaVerb::Primary { which, force } => which.order(console, Order::Primary { force: *force }),

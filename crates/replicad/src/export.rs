@@ -71,10 +71,18 @@ struct Client {
     /// A write whose data arrives.
     payload: Option<(Request, Buffer, usize)>,
     holder: Option<String>,
+    /// It was connected by this process.
+    own: bool,
     /// Requests under way.
     under_way: usize,
     /// It said goodbye: it is closed when all is answered.
     ended: bool,
+}
+
+/// Which process has connected; 0: it cannot be told.
+fn peer_process(stream: &UnixStream) -> i32 {
+    rustix::net::sockopt::socket_peercred(stream)
+        .map_or(0, |credentials| credentials.pid.as_raw_nonzero().get())
 }
 
 /// The server.
@@ -128,6 +136,22 @@ impl Server {
         Ok(())
     }
 
+    /// The kernel, where it is a client for this process, does not connect anew to learn the size.
+    ///
+    /// # Errors
+    /// When the volume cannot have that size.
+    pub(crate) fn resize_own(&mut self, size: u64) -> Result<(), ServeError> {
+        for client in self.clients.values_mut().filter(|client| client.own) {
+            client.session.resize(size)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this process is a client of its own: for the kernel.
+    pub(crate) fn has_own(&self) -> bool {
+        self.clients.values().any(|client| client.own)
+    }
+
     /// From now on nobody can open it. Who has it open keeps it.
     pub(crate) fn withdraw(&mut self) {
         self.export = None;
@@ -172,12 +196,13 @@ impl Server {
             if self.clients.len() >= MAX_CLIENTS {
                 continue;
             }
+            let own = peer_process(&stream) == std::process::id().cast_signed();
             let mut greeting = Vec::new();
             let session = Session::new(self.exports(), TlsPolicy::Unsupported, &mut greeting);
             let mut out = OutQueue::default();
             out.extend(&greeting);
             let client =
-                Client { stream, session, out, payload: None, holder: None, under_way: 0, ended: false };
+                Client { stream, session, out, payload: None, holder: None, own, under_way: 0, ended: false };
             self.next_token += 1;
             self.clients.insert(self.next_token, client);
             self.flush_one(self.next_token, poller);
@@ -267,9 +292,10 @@ impl Server {
             input = &input[step.consumed..];
             match step.event {
                 Some(Event::Opened) => {
-                    let pid = rustix::net::sockopt::socket_peercred(&client.stream)
-                        .map_or(0, |credentials| credentials.pid.as_raw_nonzero().get());
-                    let holder = format!("NBD client {token} (process {pid})");
+                    let holder = match client.own {
+                        true => "the block device".to_owned(),
+                        false => format!("NBD client {token} (process {})", peer_process(&client.stream)),
+                    };
                     client.holder = Some(holder.clone());
                     self.events.push_back(ClientEvent::Opened { holder });
                 }

@@ -151,8 +151,12 @@ pub enum Attach {
     /// By NBD on its socket only.
     #[default]
     None,
+    /// As an NBD device of the kernel's.
+    Nbd,
     /// As a loop device on a FUSE file.
     Fuse,
+    /// By NBD where the kernel has it, else by FUSE.
+    Auto,
 }
 
 /// How the connections are protected.
@@ -459,6 +463,18 @@ options: { quorum: 2 }
         assert_eq!(settings.peer_id("alpha"), NodeId::new(0));
         assert_eq!(settings.peer_id("beta"), None, "no node is its own peer");
         assert!(!format!("{settings:?}").contains("97, 32"), "the secret is not shown");
+    }
+
+    #[test]
+    fn how_it_is_handed_to_the_system_is_said_in_a_word() {
+        let words =
+            [("none", Attach::None), ("nbd", Attach::Nbd), ("fuse", Attach::Fuse), ("auto", Attach::Auto)];
+        for (word, attach) in words {
+            let settings = read(&format!("{GOOD}attach: {word}\n"), "alpha").unwrap();
+            assert_eq!(settings.attach, attach, "{word}");
+        }
+        assert_eq!(read(GOOD, "alpha").unwrap().attach, Attach::None);
+        assert!(read(&format!("{GOOD}attach: ublk\n"), "alpha").unwrap_err().contains("ublk"));
     }
 
     #[test]

@@ -18,6 +18,9 @@ fn main() -> ExitCode {
         ["serve", name, config, node, run] => serve(name, config, node, run),
         ["create-md", peers, device] => create_md(peers, device),
         ["call", socket, verb] => call(socket, verb),
+        ["replica", "guard-device", backend] => {
+            replicad::guard_device(backend).map(|()| ExitCode::SUCCESS).map_err(Failure::from)
+        }
         _ => Err("usage: serve NAME CONFIG NODE RUN | create-md PEERS DEVICE | call SOCKET JSON".into()),
     };
     match result {

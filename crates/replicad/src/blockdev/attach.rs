@@ -1,4 +1,4 @@
-//! The loop device on the volume's file, and its name. What waits for the kernel, and through it for the owner, is done
+//! The volume's block device, and its name: an NBD device, or a loop device on the volume's file. What waits for the kernel, and through it for the owner, is done
 //! by threads beside it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,10 +6,15 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::EventfdFlags;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+
+use super::guard::Guard;
+use super::holders::{mounted_at, writer};
+use super::kernel_nbd::{self, Plan};
 
 /// Where the volumes' block devices are found.
 const BY_NAME: &str = "/dev/hactl/by-res";
@@ -19,8 +24,6 @@ const FREE_ATTEMPTS: u32 = 8;
 const LOOP_MAJOR: u32 = 7;
 /// Who may use their nodes.
 const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
-/// What file systems are mounted, as this process sees it.
-const MOUNTS: &str = "/proc/self/mounts";
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub(crate) struct Device {
     pub(crate) state: Settled,
     /// How it was before what is being done.
     before: Settled,
+    /// Who ends the NBD device when this process cannot any more.
+    guard: Arc<Mutex<Option<Guard>>>,
     sender: Sender<Outcome>,
     ended: Receiver<Outcome>,
     wake: OwnedFd,
@@ -66,6 +71,7 @@ impl Device {
             wanted,
             state: Settled::Absent,
             before: Settled::Absent,
+            guard: Arc::default(),
             sender,
             ended,
             wake,
@@ -98,6 +104,29 @@ impl Device {
     pub(crate) fn attach(&mut self, file: &Path) {
         let (file, wanted, name) = (file.to_owned(), self.wanted.clone(), self.name.clone());
         self.beside(move || attach(&file, wanted.as_deref(), &name).unwrap_or_else(Outcome::Refused));
+    }
+
+    /// Makes an NBD device of the export that the owner serves.
+    pub(crate) fn connect(&mut self, plan: Plan) {
+        let (name, guard) = (self.name.clone(), Arc::clone(&self.guard));
+        self.beside(move || connect(&plan, &name, &guard).unwrap_or_else(Outcome::Refused));
+    }
+
+    /// The volume has grown: the NBD device takes note of it.
+    pub(crate) fn resize(&mut self, size: u64) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        let guard = Arc::clone(&self.guard);
+        self.beside(move || match kernel_nbd::resize(&backend(&guard), size) {
+            Ok(()) => Outcome::Attached(device),
+            Err(why) => Outcome::Refused(format!("{} does not take the new size: {why}", device.display())),
+        });
+    }
+
+    /// Takes the NBD device away, unless it is in use.
+    pub(crate) fn disconnect(&mut self) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        let (name, guard) = (self.name.clone(), Arc::clone(&self.guard));
+        self.beside(move || disconnect(&device, &name, &guard).unwrap_or_else(Outcome::Refused));
     }
 
     /// The file has grown: the loop device takes note of it.
@@ -164,21 +193,76 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
         }
         None => attach_free(&file)?,
     };
+    match link(&device, name) {
+        Ok(()) => Ok(Outcome::Attached(device)),
+        Err(why) => {
+            losetup(&["--detach", &device.to_string_lossy()])?;
+            Err(why)
+        }
+    }
+}
+
+/// Gives a device the volume's name.
+fn link(device: &Path, name: &str) -> Result<(), String> {
     let link = name_of(name);
     let linked = std::fs::create_dir_all(BY_NAME).and_then(|()| {
         match std::fs::remove_file(&link) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        symlink(&device, &link)
+        symlink(device, &link)
     });
-    match linked {
-        Ok(()) => Ok(Outcome::Attached(device)),
-        Err(error) => {
-            losetup(&["--detach", &device.to_string_lossy()])?;
-            Err(format!("{} cannot be made: {error}", link.display()))
-        }
+    linked.map_err(|error| format!("{} cannot be made: {error}", link.display()))
+}
+
+fn connect(plan: &Plan, name: &str, guard: &Mutex<Option<Guard>>) -> Result<Outcome, String> {
+    let folder = plan.socket.parent().unwrap_or(Path::new("/"));
+    let backend = kernel_nbd::new_backend(folder)
+        .map_err(|error| format!("the NBD device cannot be named: {error}"))?;
+    // First: there must be no moment when nobody would end it.
+    let started = Guard::start(&backend)
+        .map_err(|error| format!("the NBD device's guard cannot be started: {error}"))?;
+    let device = kernel_nbd::connect(plan, &backend)?;
+    // Else its guard ends it here.
+    link(&device, name)?;
+    *guard.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+    Ok(Outcome::Attached(device))
+}
+
+/// What the present NBD device says its backend is.
+fn backend(guard: &Mutex<Option<Guard>>) -> String {
+    let guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+    guard.as_ref().map(|guard| guard.backend().to_owned()).unwrap_or_default()
+}
+
+fn disconnect(device: &Path, name: &str, guard: &Mutex<Option<Guard>>) -> Result<Outcome, String> {
+    let backend = backend(guard);
+    let held = |how: &str| Err(format!("the volume is held open: {} is {how}", device.display()));
+    // An administrator may have ended it, and somebody else have made one of the same number.
+    let own = kernel_nbd::is_backed_by(device, &backend);
+    if own && in_use(device) {
+        return held(
+            &mounted_at(device).map_or_else(|| "in use".to_owned(), |at| format!("mounted at {at}")),
+        );
     }
+    // Nothing puts the end of an NBD device off until it is closed.
+    if let Some(who) = writer(device).filter(|_| own) {
+        return held(&format!("open in {who}"));
+    }
+    if let Some(why) = kernel_nbd::release(&backend).into_iter().next() {
+        return Err(why);
+    }
+    // Nothing is left for it to end.
+    drop(guard.lock().unwrap_or_else(PoisonError::into_inner).take());
+    // It is only a name.
+    let _ = std::fs::remove_file(name_of(name));
+    Ok(Outcome::Detached)
+}
+
+/// Whether somebody has the device for himself: a mount, swap space, another block device.
+fn in_use(device: &Path) -> bool {
+    let opened = rustix::fs::open(device, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty());
+    matches!(opened, Err(Errno::BUSY))
 }
 
 /// The first loop device that is free, on the file. Where /dev is not the kernel's own, as in a container, nobody makes the
@@ -209,23 +293,12 @@ fn make_node(device: &Path) -> std::io::Result<()> {
 
 fn detach(device: &Path, name: &str) -> Result<Outcome, String> {
     // Detaching a device in use would only be put off until it is not.
-    let opened = rustix::fs::open(device, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty());
-    if matches!(opened, Err(Errno::BUSY)) {
+    if in_use(device) {
         let at = mounted_at(device).map_or_else(|| "in use".to_owned(), |path| format!("mounted at {path}"));
         return Err(format!("the volume is held open: {} is {at}", device.display()));
     }
-    drop(opened);
     losetup(&["--detach", &device.to_string_lossy()])?;
     // It is only a name.
     let _ = std::fs::remove_file(name_of(name));
     Ok(Outcome::Detached)
-}
-
-fn mounted_at(device: &Path) -> Option<String> {
-    let mounts = std::fs::read_to_string(MOUNTS).ok()?;
-    let device = device.to_string_lossy().into_owned();
-    mounts.lines().find_map(|line| {
-        let mut words = line.split(' ');
-        (words.next() == Some(&device)).then(|| words.next().unwrap_or_default().to_owned())
-    })
 }

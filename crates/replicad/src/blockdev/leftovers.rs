@@ -1,22 +1,24 @@
-//! What a process that was killed leaves behind: loop devices on the volume's file, its mount, and the device's name.
+//! What a process that was killed leaves behind: NBD devices, loop devices on the volume's file, its mount, the device's name.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::attach::{losetup, name_of};
 use super::fuse::FuseFile;
+use super::kernel_nbd;
 
 /// Where the kernel shows block devices that no hardware is behind, also in a container that has a /sys/block of its own.
 const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
 /// What is mounted, with device numbers (proc_pid_mountinfo(5)).
 const MOUNT_INFO: &str = "/proc/self/mountinfo";
 
-/// Takes it away. A loop device in use goes with its last user. What could not be done is returned.
+/// Takes it away. A device in use goes with its last user. What could not be done is returned.
 ///
 /// To be called by whoever has the volume's control socket: nobody else serves the file then.
 pub(crate) fn clear(file: &Path, volume: &str) -> Vec<String> {
     // While the file is mounted: nothing tells whose the loop devices are after that.
-    let troubles = release_loop_devices(file);
+    let mut troubles = release_loop_devices(file);
+    troubles.extend(file.parent().map(kernel_nbd::clear).unwrap_or_default());
     FuseFile::clear(file);
     let link = name_of(volume);
     // A device that has a file again is somebody's, and not what this name was made for.

@@ -238,7 +238,7 @@ impl Volume {
         let Some(number) = self.orders.waiting_for(id) else { return };
         if let Err(error) = result {
             self.step_failed(number, &orders::refusal(&error, |node| self.node_name(node)));
-            if self.replica.role() == Role::Primary && self.fuse.is_none() {
+            if self.replica.role() == Role::Primary && !self.has_device() {
                 // It stays what it was: its block device comes back.
                 let steps = self.steps_to_attach();
                 self.orders.begin(None, steps, true);

@@ -5,11 +5,20 @@ use rustix::io::Errno;
 
 use super::orders::{Condition, Step};
 use super::owner::Volume;
-use crate::blockdev::{FuseEvent, FuseFile, Outcome, Settled};
+use crate::blockdev::{self, FuseEvent, FuseFile, NbdPlan, Outcome, Settled};
 use crate::control;
 use crate::poll::Interest;
 use crate::requests::{Answer, Origin};
 use crate::settings::Attach;
+
+/// How the volume is handed to the system here: `auto` is settled once, when the process starts.
+pub(super) fn settled(attach: Attach) -> Attach {
+    match attach {
+        Attach::Auto if blockdev::has_kernel_nbd() => Attach::Nbd,
+        Attach::Auto => Attach::Fuse,
+        chosen => chosen,
+    }
+}
 
 /// Who holds the volume open when it is the block device.
 const HOLDER: &str = "the block device";
@@ -19,7 +28,7 @@ impl Volume {
     pub(super) fn steps_to_attach(&self) -> Vec<Step> {
         match self.settings.attach {
             Attach::None => Vec::new(),
-            Attach::Fuse => {
+            Attach::Fuse | Attach::Nbd | Attach::Auto => {
                 vec![Step::OpenDevice, Step::Until(Condition::DeviceSettled), Step::DeviceIsThere]
             }
         }
@@ -27,9 +36,9 @@ impl Volume {
 
     /// The steps before a demotion.
     pub(super) fn steps_to_detach(&self) -> Vec<Step> {
-        match self.fuse {
-            None => Vec::new(),
-            Some(_) => vec![
+        match self.has_device() {
+            false => Vec::new(),
+            true => vec![
                 Step::CloseDevice,
                 Step::Until(Condition::DeviceSettled),
                 Step::DeviceIsGone,
@@ -38,8 +47,22 @@ impl Volume {
         }
     }
 
+    /// Whether there is a block device, or the file for one, or either is about to be.
+    pub(super) fn has_device(&self) -> bool {
+        self.device.state != Settled::Absent || self.fuse.is_some()
+    }
+
     pub(super) fn open_device(&mut self) -> Result<(), String> {
-        if self.device.state != Settled::Absent || self.fuse.is_some() {
+        if self.has_device() {
+            return Ok(());
+        }
+        if self.settings.attach == Attach::Nbd {
+            let plan = NbdPlan {
+                socket: self.paths.nbd(),
+                name: self.settings.name.clone(),
+                block: self.minimum_block(),
+            };
+            self.device.connect(plan);
             return Ok(());
         }
         let path = self.paths.fuse();
@@ -57,12 +80,22 @@ impl Volume {
     pub(super) fn grow_device(&mut self) {
         if let Some(file) = &mut self.fuse {
             file.grow(self.size);
-            self.device.grow(&self.paths.fuse());
+            return self.device.grow(&self.paths.fuse());
         }
+        if let Err(error) = self.clients.resize_own(self.size) {
+            return self.say(&format!("the block device does not grow: {error}"));
+        }
+        self.device.resize(self.size);
     }
 
     pub(super) fn close_device(&mut self) {
-        self.device.detach();
+        if self.fuse.is_some() { self.device.detach() } else { self.device.disconnect() }
+    }
+
+    /// By what the block device is, where there is one.
+    pub(super) fn device_kind(&self) -> Option<&'static str> {
+        let there = matches!(self.device.state, Settled::Present(_));
+        there.then_some(if self.fuse.is_some() { "fuse" } else { "nbd" })
     }
 
     /// Something was done about the device.
@@ -89,9 +122,10 @@ impl Volume {
         }
     }
 
-    /// Nobody has the file open, and no loop device rests on it.
+    /// Nobody has the file open, no loop device rests on it, and the kernel is no client any more.
     pub(super) fn device_is_released(&mut self) -> bool {
-        let released = self.device.state == Settled::Absent && self.fuse_opened == 0;
+        let absent = self.device.state == Settled::Absent;
+        let released = absent && self.fuse_opened == 0 && !self.clients.has_own();
         if released && self.fuse.is_some() {
             self.unmount();
         }

@@ -78,6 +78,8 @@ impl Volume {
     /// # Errors
     /// When any of that is not possible.
     pub fn new(settings: Settings, paths: &Paths) -> Result<Self, StartError> {
+        let mut settings = settings;
+        settings.attach = super::device::settled(settings.attach);
         let failed = |what: &'static str| move |source| StartError::System { what, source };
         // The sockets are for root alone.
         std::fs::create_dir_all(&paths.run)
@@ -285,6 +287,12 @@ impl Volume {
         }
     }
 
+    /// What requests have to be multiples of, in bytes.
+    pub(super) fn minimum_block(&self) -> u32 {
+        let minimum = self.disk.as_ref().map_or(512, |disk| disk.store().logical_block());
+        u32::try_from(minimum).unwrap_or(4096)
+    }
+
     /// Only a Primary can be opened. Who has it open when it grows keeps the size of then: NBD cannot say more.
     fn keep_export(&mut self) {
         let wanted = (self.replica.role() == Role::Primary).then_some(self.size);
@@ -293,10 +301,8 @@ impl Volume {
         }
         self.exported = wanted;
         let Some(size) = wanted else { return self.clients.withdraw() };
-        let minimum = self.disk.as_ref().map_or(512, |disk| disk.store().logical_block());
-        let minimum = u32::try_from(minimum).unwrap_or(4096);
         let name = self.settings.name.clone();
-        if let Err(error) = self.clients.set_export(&name, size, minimum) {
+        if let Err(error) = self.clients.set_export(&name, size, self.minimum_block()) {
             self.say(&format!("the volume is not exported: {error}"));
         }
     }

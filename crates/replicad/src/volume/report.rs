@@ -35,6 +35,7 @@ impl Volume {
                 Settled::Present(device) => Some(device.display().to_string()),
                 Settled::Absent | Settled::Busy => None,
             },
+            "attached-by": self.device_kind(),
             "backend": self.disk.as_ref().map(crate::disk::VolumeDisk::backend_name),
             "current-uuid": replica.generations().map(|generations| generations.current.to_string()),
         });

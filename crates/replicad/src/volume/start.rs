@@ -58,7 +58,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// What a process that was killed has left.
-    #[error("a loop device of a process that was killed is still there: {0}")]
+    #[error("a block device of a process that was killed is still there: {0}")]
     Leftover(String),
     /// The operating system.
     #[error("cannot {what}")]
