@@ -105,10 +105,10 @@ fn message(kind: u16, command: u8, version: u8, attributes: &[u8]) -> BytesMut {
     out
 }
 
-/// Asks for the number of the NBD client's family.
-pub(super) fn get_family() -> BytesMut {
+/// Asks for a family's number.
+pub(super) fn get_family(name: &str) -> BytesMut {
     let mut attributes = BytesMut::new();
-    text(&mut attributes, control::FAMILY_NAME, NBD_FAMILY);
+    text(&mut attributes, control::FAMILY_NAME, name);
     message(KIND_CONTROL, control::GET_FAMILY, control::VERSION, &attributes)
 }
 

@@ -49,12 +49,16 @@ struct Kernel {
 
 impl Kernel {
     fn open() -> Result<Self, Errno> {
+        Self::with_family(genl::NBD_FAMILY)
+    }
+
+    fn with_family(name: &str) -> Result<Self, Errno> {
         let kind = SocketType::RAW;
         let flags = SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::NETLINK, kind, flags, Some(GENERIC))?;
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         let mut kernel = Self { socket, family: 0 };
-        kernel.family = kernel.ask(&genl::get_family(), genl::family_id)?.ok_or(Errno::NOENT)?;
+        kernel.family = kernel.ask(&genl::get_family(name), genl::family_id)?.ok_or(Errno::NOENT)?;
         Ok(kernel)
     }
 
@@ -229,6 +233,13 @@ mod tests {
         for other in ["", "hactl-replica", "hactl-replica 1", "somebody /x", "qemu 1 /x"] {
             assert!(!is_of(other, Path::new("/x")), "{other}");
         }
+    }
+
+    #[test]
+    fn the_kernel_is_asked_and_understood() {
+        // The family that knows the families: GENL_ID_CTRL on every Linux.
+        assert_eq!(Kernel::with_family("nlctrl").unwrap().family, 16);
+        assert_eq!(Kernel::with_family("no such one").err(), Some(Errno::NOENT));
     }
 
     #[test]
