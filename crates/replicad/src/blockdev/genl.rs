@@ -127,11 +127,12 @@ pub(super) fn connect(family: u16, device: &Connect<'_>) -> BytesMut {
     message(family, nbd::CONNECT, nbd::VERSION, &attributes)
 }
 
-/// Gives a device another size.
-pub(super) fn resize(family: u16, index: u32, size: u64) -> BytesMut {
+/// Gives a device another size. The kernel refuses it without the backend that the device has.
+pub(super) fn resize(family: u16, index: u32, size: u64, backend: &str) -> BytesMut {
     let mut attributes = BytesMut::new();
     attribute(&mut attributes, nbd::INDEX, &index.to_ne_bytes());
     attribute(&mut attributes, nbd::SIZE_BYTES, &size.to_ne_bytes());
+    text(&mut attributes, nbd::BACKEND_IDENTIFIER, backend);
     message(family, nbd::RECONFIGURE, nbd::VERSION, &attributes)
 }
 
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_device_is_named_by_its_index() {
-        for (bytes, command) in [(disconnect(31, 4), 2), (resize(31, 4, 99), 3)] {
+        for (bytes, command) in [(disconnect(31, 4), 2), (resize(31, 4, 99, "me"), 3)] {
             assert_eq!(bytes[16], command);
             assert_eq!(index(only_message(&bytes)), Some(4));
         }

@@ -163,7 +163,7 @@ fn index_of(device: &Path) -> Option<u32> {
 /// The device of exactly this backend takes note of another size.
 pub(super) fn resize(backend: &str, size: u64) -> Result<(), String> {
     let device = devices(|other| other == backend).into_iter().next().ok_or("it is gone")?;
-    tell(&device, |family, index| genl::resize(family, index, size))
+    tell(&device, |family, index| genl::resize(family, index, size, backend))
 }
 
 /// Whether a device is of exactly this backend.
