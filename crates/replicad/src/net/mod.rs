@@ -2,6 +2,8 @@
 
 mod connection;
 mod peers;
+#[cfg(test)]
+mod tests;
 
 pub use peers::NetError;
 pub(crate) use peers::{PeerEvent, Peers};

@@ -135,10 +135,11 @@ impl Peers {
         }
     }
 
-    /// Whether a message of that connection still counts.
+    /// Whether a message of that connection still counts: that of one that was given up by order, or followed by another,
+    /// does not; that of one that broke does, as what was said on it came before.
     #[must_use]
     pub(crate) fn is_current(&self, peer: NodeId, epoch: u64) -> bool {
-        self.links.get(&peer).is_some_and(|link| link.epoch == epoch && link.up.is_some())
+        self.links.get(&peer).is_some_and(|link| link.epoch == epoch)
     }
 
     /// Why the last attempt to connect to a peer failed.
@@ -182,7 +183,7 @@ impl Peers {
             self.bytes[0] += (before - connection.out.len()) as u64;
             match written {
                 Ok(()) => self.watch(token, poller),
-                Err(error) => self.lose(token, error.to_string(), poller),
+                Err(error) => self.broke(token, error.to_string(), poller),
             }
         }
     }
@@ -307,12 +308,36 @@ impl Peers {
         }
     }
 
+    /// A connection was ended by the other side, or on the way there. What the peer still said, on this one and on the other
+    /// one of the pair, is heard first: it may be why it went.
+    fn broke(&mut self, token: u64, why: String, poller: &mut Poller) {
+        let pair = self.links.values().filter_map(|link| link.up).find(|pair| pair.contains(&token));
+        for token in pair.into_iter().flatten() {
+            self.hear_out(token);
+        }
+        self.lose(token, why, poller);
+    }
+
+    /// Takes in what has arrived on a connection, and no more than that.
+    fn hear_out(&mut self, token: u64) {
+        let Some(connection) = self.connections.get(&token) else { return };
+        let mut left = rustix::io::ioctl_fionread(&connection.stream).unwrap_or(0);
+        while left > 0 {
+            let Some(connection) = self.connections.get_mut(&token) else { return };
+            let Ok(Some(bytes @ 1..)) = connection.read_on(&mut self.scratch) else { return };
+            left = left.saturating_sub(bytes as u64);
+            self.bytes[1] += bytes as u64;
+            if self.take_messages(token).is_err() {
+                return;
+            }
+        }
+    }
+
     /// One of a pair broke: the other one goes too.
     fn pair_lost(&mut self, peer: NodeId, token: u64, why: String, poller: &mut Poller) {
         let Some(link) = self.links.get_mut(&peer) else { return };
         let Some(pair) = link.up.filter(|pair| pair.contains(&token)) else { return };
         link.up = None;
-        link.epoch += 1;
         link.trouble = Some(why);
         link.retry_at = link.wanted.then(Instant::now);
         for other in pair {
@@ -334,7 +359,7 @@ impl Peers {
         if ready.write
             && let Err(error) = connection.write()
         {
-            return self.lose(token, error.to_string(), poller);
+            return self.broke(token, error.to_string(), poller);
         }
         if ready.read {
             self.receive(token, poller);
@@ -392,9 +417,9 @@ impl Peers {
             Ok(Some(0)) if matches!(connection.phase, Phase::Up { channel: Channel::Control, .. }) => {
                 return connection.ends();
             }
-            Ok(Some(0)) => return self.lose(token, "the peer closed the connection".to_owned(), poller),
+            Ok(Some(0)) => return self.broke(token, "the peer closed the connection".to_owned(), poller),
             Ok(Some(bytes)) => bytes,
-            Err(error) => return self.lose(token, error.to_string(), poller),
+            Err(error) => return self.broke(token, error.to_string(), poller),
         };
         self.bytes[1] += bytes as u64;
         match &mut connection.phase {
@@ -477,20 +502,28 @@ impl Peers {
     }
 
     fn deliver(&mut self, token: u64, poller: &mut Poller) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
-        let Phase::Up { peer, channel, opener, .. } = &mut connection.phase else { return };
+        if let Err(why) = self.take_messages(token) {
+            self.lose(token, why, poller);
+        }
+    }
+
+    /// Passes on the messages that are there whole; or says why the connection is of no more use.
+    fn take_messages(&mut self, token: u64) -> Result<(), String> {
+        let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        let Phase::Up { peer, channel, opener, .. } = &mut connection.phase else { return Ok(()) };
         let (peer, channel) = (*peer, *channel);
         let epoch = self.links.get(&peer).map_or(0, |link| link.epoch);
-        let why = loop {
+        loop {
             match opener.next_message() {
                 Ok(Some(message)) if message.channel() == channel => {
                     self.events.push_back(PeerEvent::Message(peer, epoch, message));
                 }
-                Ok(Some(message)) => break format!("the peer sent {} on the wrong channel", message.name()),
-                Ok(None) => return,
-                Err(error) => break error.to_string(),
+                Ok(Some(message)) => {
+                    return Err(format!("the peer sent {} on the wrong channel", message.name()));
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(error.to_string()),
             }
-        };
-        self.lose(token, why, poller);
+        }
     }
 }
