@@ -5,6 +5,9 @@ cd "$(dirname "$0")/.."
 cargo=${CARGO:-cargo}
 scripts/prerequisites.sh
 
+# A test in a lab waits for its cluster most of the time: three of them keep two processors busy.
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 3 / 2))}
+
 if "$cargo" nextest --version >/dev/null 2>&1; then
     "$cargo" nextest run --locked --workspace --no-fail-fast "$@"
     # nextest does not run the examples in documentation.

@@ -17,6 +17,8 @@ const PORT: u16 = 7070;
 const FILE: &str = "/srv/records";
 /// How many write at the same time.
 const CLIENTS: u64 = 4;
+/// From so many answers on it counts as load.
+const LOAD: u64 = 10 * CLIENTS;
 /// How long a client waits for anything, before it begins anew with another record.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Time between two attempts while nobody answers.
@@ -62,7 +64,7 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// Begins to write, and returns when all are answered. `round` tells apart whose records they are.
+    /// Begins to write, and returns when all are answered and it counts as load. `round` tells apart whose records they are.
     #[track_caller]
     pub(crate) fn start(lab: &TestLab, round: u64) -> Self {
         let server = SocketAddr::new(lab.virtual_ip(), PORT);
@@ -85,22 +87,25 @@ impl Writers {
         let threads = (0..CLIENTS).map(client).collect();
         let writers = Self { acknowledged, stop, threads };
         writers.answered_since(Instant::now(), "before anything is broken");
+        writers.until("load", |list| list.len() as u64 > LOAD);
         writers
     }
 
     /// Waits until every client was answered after this moment.
     #[track_caller]
     pub(crate) fn answered_since(&self, from: Instant, when: &str) {
-        let deadline = Instant::now() + ANSWER_LIMIT;
-        loop {
-            let list = self.acknowledged.lock().unwrap();
+        self.until(when, |list| {
             let clients: BTreeSet<u64> =
                 list.iter().filter(|(at, _)| *at > from).map(|(_, (client, _))| *client).collect();
-            drop(list);
-            if clients.len() as u64 == CLIENTS {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{} of {CLIENTS} clients are answered {when}", clients.len());
+            clients.len() as u64 == CLIENTS
+        });
+    }
+
+    #[track_caller]
+    fn until(&self, when: &str, holds: impl Fn(&[(Instant, Record)]) -> bool) {
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        while !holds(&self.acknowledged.lock().unwrap()) {
+            assert!(Instant::now() < deadline, "not all of {CLIENTS} clients are answered: {when}");
             std::thread::sleep(PAUSE);
         }
     }
@@ -118,7 +123,7 @@ impl Writers {
         let (before, after): (Vec<Instant>, Vec<Instant>) =
             list.iter().map(|(at, _)| *at).partition(|at| *at < cut);
         let away = after.iter().min().expect("answered again").duration_since(cut);
-        assert!(before.len() as u64 > 10 * CLIENTS, "{} before: it was not under load", before.len());
+        assert!(before.len() as u64 > LOAD, "{} before: it was not under load", before.len());
         Kept {
             count: list.len() as u64,
             words: format!(

@@ -15,7 +15,7 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/inventory/controller
 const CLUSTER: &str = "controller-pair:";
 
 pub(crate) fn a_controller_pair() {
-    let mut lab = TestLab::up("ctl", &["--backend", "vm", "--nodes", "2", "--baked"]);
+    let mut lab = TestLab::up("ctl", &["--backend", "vm", "--nodes", "2", "--baked", "--boot-delay", "0"]);
     let example = std::fs::read_to_string(EXAMPLE).expect("the example can be read");
     // The lab's cluster has the lab's name, and the files are beside the example.
     let files = EXAMPLE.trim_end_matches(".yml");

@@ -24,7 +24,8 @@ const KILLED_AT: [&str; 6] = [
 ];
 
 /// Bare: the packages are installed by the run.
-const OPTIONS: [&str; 6] = ["--backend", "vm", "--nodes", "2", "--disks", "data1=128MiB"];
+const OPTIONS: [&str; 8] =
+    ["--backend", "vm", "--nodes", "2", "--disks", "data1=128MiB", "--boot-delay", "0"];
 
 pub(crate) fn a_file_service_on_two_nodes() {
     let mut lab = TestLab::up("nfs-pair", &OPTIONS);

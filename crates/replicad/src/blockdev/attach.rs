@@ -1,6 +1,7 @@
 //! The loop device on the volume's file, and its name. What waits for the kernel, and through it for the owner, is done
 //! by threads beside it.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mod
 const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
 /// What file systems are mounted, as this process sees it.
 const MOUNTS: &str = "/proc/self/mounts";
+/// The same with device numbers (proc_pid_mountinfo(5)).
+const MOUNT_INFO: &str = "/proc/self/mountinfo";
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,16 +190,35 @@ pub(crate) fn release_stale(file: &Path) -> Vec<String> {
     let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
     let (Some(folder), Some(name)) = (folder, file.file_name()) else { return Vec::new() };
     let file = folder.join(name);
+    let mounted = mounted_on(&file);
     let Ok(devices) = std::fs::read_dir(BLOCK_DEVICES) else { return Vec::new() };
-    let rests_on_it = |device: &std::fs::DirEntry| {
+    let has_its_name = |device: &std::fs::DirEntry| {
         let backing = std::fs::read_to_string(device.path().join("loop/backing_file"));
         backing.is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == file)
     };
-    let stale = devices.filter_map(Result::ok).filter(rests_on_it);
-    stale
-        .map(|device| Path::new("/dev").join(device.file_name()))
-        .filter_map(|device| losetup(&["--detach", &device.to_string_lossy()]).err())
-        .collect()
+    let mut troubles = Vec::new();
+    for device in devices.filter_map(Result::ok).filter(has_its_name) {
+        let device = Path::new("/dev").join(device.file_name());
+        let path = device.to_string_lossy();
+        // In another container a file of this name is another file.
+        let backing = losetup(&["--list", "--noheadings", "--output", "BACK-MAJ:MIN", &path]);
+        if backing.is_ok_and(|backing| mounted.contains(&backing)) {
+            troubles.extend(losetup(&["--detach", &path]).err());
+        }
+    }
+    troubles
+}
+
+/// Device numbers, as `major:minor`, of what is mounted on this file. Neither this nor the question to the loop device needs an
+/// answer of whoever serves it.
+fn mounted_on(file: &Path) -> BTreeSet<String> {
+    let mounts = std::fs::read_to_string(MOUNT_INFO).unwrap_or_default();
+    let device = |line: &str| {
+        let mut words = line.split(' ').skip(2);
+        let (device, target) = (words.next()?, words.nth(1)?);
+        (Path::new(target) == file).then(|| device.to_owned())
+    };
+    mounts.lines().filter_map(device).collect()
 }
 
 /// The first loop device that is free, on the file. Where /dev is not the kernel's own, as in a container, nobody makes the
