@@ -16,6 +16,7 @@ const GROWN_BYTES: u64 = 48 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 const REFUSED: i32 = 5;
 const USAGE: i32 = 3;
+const FAILED: i32 = 1;
 
 struct Volume {
     folder: TempDir,
@@ -151,5 +152,11 @@ fn a_volume_from_blank_disks_to_a_larger_one() {
         while volume.run(node, &["status"]).status.success() {
             assert!(Instant::now() < deadline, "{node}: the process does not end");
         }
+        volume.does(node, &["down"]);
     }
+    std::fs::remove_file(volume.path().join("r0.yml")).unwrap();
+    std::fs::remove_dir_all(volume.path().join("run-alpha")).unwrap();
+    let unknown = volume.run("alpha", &["down"]);
+    assert_eq!(unknown.status.code(), Some(FAILED), "there is no such volume");
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("does not run"));
 }

@@ -1,8 +1,9 @@
 //! `make bench-vm`: replicated volumes against the raw disk below them, in one pair of virtual machines.
 //!
-//! In: `HACTL_BENCH_SECONDS` and `HACTL_BENCH_ROUNDS`, if they are set. Out: a table of percentages, and `target/bench/volumes.json`. Speed in an emulated machine says little by
-//! itself: what counts is the ratio, on disks as fast as the host's page cache (where the processor is the limit) and on
-//! disks that are throttled to those of a real machine (where the disk is). Fails only when something cannot be measured.
+//! In: `HACTL_BENCH_SECONDS` and `HACTL_BENCH_ROUNDS`, if they are set. Out: a table of percentages, and
+//! `target/bench/volumes.json`. Speed in an emulated machine says little by itself: what counts is the ratio, on disks as fast as
+//! the host's page cache (where the processor is the limit) and on disks that are throttled to those of a real machine (where
+//! the disk is). Fails only when something cannot be measured.
 
 mod engine;
 mod pair;

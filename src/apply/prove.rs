@@ -13,7 +13,7 @@ use crate::plan::{Check, Step};
 
 /// How long a finished action has to show its effect.
 pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(15);
-/// How often a condition is looked at.
+/// How long it is waited at least before a condition is looked at again.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Waits until the check holds on the step's node.
@@ -29,6 +29,7 @@ pub(super) async fn prove(check: &Check, step: &Step, run: &Run, limit: Duration
     let began = Instant::now();
     let mut said = String::new();
     loop {
+        let asked = Instant::now();
         let seen = ask(transport.as_ref(), &queries).await?;
         let observe = |query: &_| {
             seen.get(query).cloned().unwrap_or_else(|| Observation::Unknown("no answer".to_owned()))
@@ -47,6 +48,7 @@ pub(super) async fn prove(check: &Check, step: &Step, run: &Run, limit: Duration
                 text: missing,
             });
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        // A slow node has at least as long to get on with it as it needs for the answer.
+        tokio::time::sleep(POLL_INTERVAL.max(asked.elapsed())).await;
     }
 }

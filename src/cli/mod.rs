@@ -27,6 +27,7 @@ mod nodes;
 mod opened;
 mod plan;
 mod replica;
+mod replica_process;
 mod replica_text;
 mod replica_words;
 mod run;

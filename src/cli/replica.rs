@@ -2,22 +2,17 @@
 //! that does. The verbs and their words are DRBD's.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use replicad::control::{Connection, Outcome, Verb as Order};
 use replicad::disk::{self, Store};
 use replicad::settings::Settings;
 use replicad::volume::{Paths, Volume};
 
+use super::replica_process;
 use super::replica_text;
 use super::replica_words::{self, Word};
 use super::{CommandError, Console, ExitCode};
 
-/// How long a process that was started may take until it answers.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often it is asked meanwhile.
-const START_POLL: Duration = Duration::from_millis(50);
 /// Peers that new metadata has room for unless the volume's file says more.
 const DEFAULT_PEERS: u8 = 1;
 
@@ -32,26 +27,26 @@ pub struct ReplicaArgs {
 
 /// Which volume.
 #[derive(Debug, Clone, clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// The volume
     #[arg(value_name = "NAME")]
-    name: String,
+    pub(super) name: String,
     /// Its file [default: /etc/hactl/replica/NAME.yml]
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// The folder of the volumes' sockets [default: /run/hactl/replica]
     #[arg(long, value_name = "DIR")]
-    run_dir: Option<PathBuf>,
+    pub(super) run_dir: Option<PathBuf>,
 }
 
 /// Which volume, and as which node.
 #[derive(Debug, Clone, clap::Args)]
-struct Here {
+pub(super) struct Here {
     #[command(flatten)]
-    which: Which,
+    pub(super) which: Which,
     /// Which of the volume's nodes this is [default: the host's name]
     #[arg(long, value_name = "NODE")]
-    node: Option<String>,
+    pub(super) node: Option<String>,
 }
 
 /// Which volume and which peer.
@@ -79,7 +74,7 @@ enum ReplicaVerb {
     },
     /// Start the volume's process if it does not run, attach and connect
     Up(Here),
-    /// Demote, disconnect, detach, and end the volume's process
+    /// Demote, disconnect, detach, and end the volume's process; what a killed one has left is taken away
     Down(Which),
     /// Make this node Primary
     Primary {
@@ -172,12 +167,12 @@ enum ReplicaVerb {
     },
 }
 
-fn failed(what: &str, error: &dyn std::error::Error) -> CommandError {
+pub(super) fn failed(what: &str, error: &dyn std::error::Error) -> CommandError {
     CommandError::local(what, error)
 }
 
 impl Which {
-    fn paths(&self) -> Paths {
+    pub(super) fn paths(&self) -> Paths {
         Paths::of(&self.name, self.config.as_deref(), self.run_dir.as_deref())
     }
 
@@ -186,7 +181,7 @@ impl Which {
     }
 
     /// Gives an order, and waits until it is done. What is still to happen then is told.
-    fn order(&self, console: &Console, order: Order) -> Result<ExitCode, CommandError> {
+    pub(super) fn order(&self, console: &Console, order: Order) -> Result<ExitCode, CommandError> {
         let reply = self.connection()?.call(order).map_err(|error| failed(&self.name, &error))?;
         let note = reply.message.as_ref().map(|message| format!("{}: {message}", self.name));
         let message = note.clone().unwrap_or_else(|| format!("{}: the order was refused", self.name));
@@ -204,7 +199,7 @@ impl Which {
 }
 
 impl Here {
-    fn settings(&self) -> Result<Settings, CommandError> {
+    pub(super) fn settings(&self) -> Result<Settings, CommandError> {
         let paths = self.which.paths();
         Settings::read(&paths.config, &self.which.name, self.node.as_deref())
             .map_err(|error| CommandError::new(ExitCode::Usage, replica_text::chain(&error)))
@@ -220,8 +215,8 @@ pub(super) fn run(arguments: &ReplicaArgs, console: &Console) -> Result<ExitCode
     match &arguments.verb {
         ReplicaVerb::Serve(here) => serve(here),
         ReplicaVerb::CreateMd { here, force } => create_md(here, *force, console),
-        ReplicaVerb::Up(here) => up(here, console),
-        ReplicaVerb::Down(which) => which.order(console, Order::Down),
+        ReplicaVerb::Up(here) => replica_process::up(here, console),
+        ReplicaVerb::Down(which) => replica_process::down(which, console),
         ReplicaVerb::Primary { which, force } => which.order(console, Order::Primary { force: *force }),
         ReplicaVerb::Secondary { which, force } => which.order(console, Order::Secondary { force: *force }),
         ReplicaVerb::Connect { peer: to, discard_my_data } => {
@@ -308,51 +303,6 @@ fn get_gi(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
     let known = here.which.paths().last_known();
     console.result(&format!("{}\n", replica_words::generations(disk(&settings)?, &known, peer)?))?;
     Ok(ExitCode::Done)
-}
-
-fn up(here: &Here, console: &Console) -> Result<ExitCode, CommandError> {
-    if Connection::open(&here.which.paths().control()).is_err() {
-        start(here)?;
-    }
-    here.which.order(console, Order::Up)
-}
-
-/// Starts the volume's process, which outlives this one. What it says goes to a file beside its sockets.
-fn start(here: &Here) -> Result<(), CommandError> {
-    use std::os::unix::process::CommandExt as _;
-    // A mistake in the file is told here, not in a log.
-    here.settings()?;
-    let paths = here.which.paths();
-    let log = paths.run.join("log");
-    let opened = std::fs::create_dir_all(&paths.run)
-        .and_then(|()| std::fs::OpenOptions::new().create(true).append(true).open(&log))
-        .map_err(|error| failed(&format!("cannot write {}", log.display()), &error))?;
-    let program = std::env::current_exe().map_err(|error| failed("cannot find this program", &error))?;
-    let mut command = std::process::Command::new(program);
-    command.args(["replica", "serve", &here.which.name]);
-    let flags = [
-        ("--config", here.which.config.as_deref()),
-        ("--run-dir", here.which.run_dir.as_deref()),
-        ("--node", here.node.as_deref().map(Path::new)),
-    ];
-    for (flag, value) in flags {
-        if let Some(value) = value {
-            command.arg(flag).arg(value);
-        }
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(opened).process_group(0);
-    let mut process = command.spawn().map_err(|error| failed("cannot start the volume's process", &error))?;
-    let deadline = Instant::now() + START_TIMEOUT;
-    while Connection::open(&paths.control()).is_err() {
-        let ended = process.try_wait().ok().flatten();
-        if ended.is_some() || Instant::now() >= deadline {
-            let problem = format!("{}: the volume's process did not come up", here.which.name);
-            return Err(CommandError::new(ExitCode::Failed, problem)
-                .advice(format!("what it said is in {}", log.display())));
-        }
-        std::thread::sleep(START_POLL);
-    }
-    Ok(())
 }
 
 fn status(which: &Which, json: bool, console: &Console) -> Result<ExitCode, CommandError> {

@@ -69,11 +69,24 @@ impl Session {
         })
     }
 
-    /// Learns the base facts of all nodes anew.
+    /// Learns the base facts of all nodes anew, as a stage of its own.
     pub(super) async fn discover(&mut self) {
         let began = Instant::now();
         let total = self.fleet.iter().count() + self.unusable.len();
         self.events.emit(Event::PhaseStarted { phase: Phase::Discover, total });
+        self.learn_facts().await;
+        for (node, outcome) in &self.facts.nodes {
+            let problem = match outcome {
+                NodeOutcome::Answered(_) => None,
+                NodeOutcome::Failed(error) => Some(error.to_string()),
+            };
+            self.events.emit(Event::NodeDone { phase: Phase::Discover, node: node.clone(), problem });
+        }
+        self.events.emit(Event::PhaseFinished { phase: Phase::Discover, took: began.elapsed() });
+    }
+
+    /// Learns the base facts of all nodes anew, within another stage.
+    pub(super) async fn learn_facts(&mut self) {
         let mut first: BTreeSet<Query> = preflight::queries().into_iter().collect();
         // For which DRBD its configuration is written must be known before anything is rendered.
         if self.attributes.values().any(|used| used.keys().any(|name| name.as_str() == DRBD)) {
@@ -86,14 +99,6 @@ impl Session {
         };
         self.facts = discovery::discover(&self.fleet, &self.unusable, &first, self.options.parallel).await;
         self.facts.program = program;
-        for (node, outcome) in &self.facts.nodes {
-            let problem = match outcome {
-                NodeOutcome::Answered(_) => None,
-                NodeOutcome::Failed(error) => Some(error.to_string()),
-            };
-            self.events.emit(Event::NodeDone { phase: Phase::Discover, node: node.clone(), problem });
-        }
-        self.events.emit(Event::PhaseFinished { phase: Phase::Discover, took: began.elapsed() });
     }
 }
 

@@ -30,6 +30,7 @@ impl Session {
         self.events.emit(Event::PhaseStarted { phase: Phase::Verify, total: 0 });
         let mut stopped: Option<(Vec<CheckResult>, Instant)> = None;
         let report = loop {
+            let asked = Instant::now();
             let report = self.verify_once().await?;
             if report.holds() || began.elapsed() >= patience {
                 break report;
@@ -43,7 +44,8 @@ impl Session {
                 }
                 _ => stopped = Some((now, Instant::now())),
             }
-            tokio::time::sleep(RETRY_INTERVAL).await;
+            // Slow nodes have at least as long to get on with it as they need for the answers.
+            tokio::time::sleep(RETRY_INTERVAL.max(asked.elapsed())).await;
         };
         self.events.emit(Event::PhaseFinished { phase: Phase::Verify, took: began.elapsed() });
         Ok(report)
@@ -78,7 +80,7 @@ impl Session {
     }
 
     async fn verify_once(&mut self) -> Result<VerifyReport, PipelineError> {
-        self.discover().await;
+        self.learn_facts().await;
         let plan = self.plan().await?;
         let mut results = Vec::new();
         for cluster in self.clusters() {

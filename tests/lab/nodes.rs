@@ -16,8 +16,13 @@ const DOWN_LIMIT: Duration = Duration::from_secs(120);
 pub(crate) const RUN_LIMIT: Duration = Duration::from_secs(600);
 /// Longest time for a command on a node.
 const NODE_LIMIT: Duration = Duration::from_secs(120);
-/// How often a condition is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Seconds that a condition is looked at by one command on the node. A login for every look keeps an emulated machine busy
+/// with logins.
+const LOOK_S: u32 = 10;
+/// Seconds between two looks.
+const LOOK_INTERVAL_S: &str = "0.3";
+/// Between two commands: the first one may end at once, on a machine that is not there.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A lab, its inventory and what is to run in it.
 pub(crate) struct TestLab {
@@ -180,13 +185,17 @@ impl TestLab {
     #[track_caller]
     pub(crate) fn wait_on(&self, node: &str, what: &str, limit: Duration, shell: &str) {
         let deadline = Instant::now() + limit;
+        let looking = format!(
+            "now() {{ cut -d. -f1 /proc/uptime; }}; end=$(($(now) + {LOOK_S})); until ( {shell}\n); do \
+             [ $(now) -lt $end ] || exit 1; sleep {LOOK_INTERVAL_S}; done"
+        );
         loop {
-            let ran = self.try_on(node, shell);
+            let ran = self.try_on(node, &looking);
             if ran.code == Some(0) {
                 return;
             }
             assert!(Instant::now() < deadline, "waited {limit:?} until {what}\n{ran}");
-            std::thread::sleep(POLL_INTERVAL);
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 

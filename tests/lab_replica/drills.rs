@@ -33,7 +33,7 @@ pub(crate) fn not_asked() -> Option<String> {
 
 pub(crate) fn drills_in_a_row() {
     let number: u64 = std::env::var(ASKED).expect("asked for").parse().expect("a number");
-    let mut lab = TestLab::up("replica-drills", &["--nodes", "3"]);
+    let mut lab = TestLab::up("drills", &["--nodes", "3"]);
     serving(&mut lab, "");
     applied(&lab);
     let mut rows: Vec<[u64; COLUMNS.len()]> = Vec::new();

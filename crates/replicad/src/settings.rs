@@ -33,7 +33,7 @@ const TENTH: u64 = 100;
 const KIB: u64 = 1024;
 /// Seconds between two attempts to connect. DRBD waits 10, but there both sides dial; here only one does.
 const CONNECT_INT: u64 = 1;
-/// Longest name of a volume, in bytes: it becomes part of paths.
+/// Longest name of a volume, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
 /// Why a volume's file cannot be used.
@@ -197,6 +197,17 @@ pub struct Settings {
     config: Config,
 }
 
+/// Whether this can be a volume's name: it becomes part of paths.
+pub(crate) fn check_name(name: &str) -> Result<(), SettingsError> {
+    let sane = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(sane) || name.starts_with('.') {
+        return Err(value(format!(
+            "{name:?} cannot be a volume's name: up to {MAX_NAME_BYTES} letters, digits, '-', '_', '.'"
+        )));
+    }
+    Ok(())
+}
+
 impl Settings {
     /// Reads a volume's file. `node` is this node's name; none: the host's.
     ///
@@ -226,13 +237,7 @@ impl Settings {
         if file.version != VERSION {
             return Err(value(format!("version {} of the file is not known, only {VERSION}", file.version)));
         }
-        let sane = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(sane) || name.starts_with('.')
-        {
-            return Err(value(format!(
-                "{name:?} cannot be a volume's name: up to {MAX_NAME_BYTES} letters, digits, '-', '_', '.'"
-            )));
-        }
+        check_name(name)?;
         let ids = node_ids(&file.nodes)?;
         let (Some(own), Some(settings)) = (ids.get(node), file.nodes.get(node)) else {
             return Err(value(format!("{node} is none of the volume's nodes")));

@@ -139,7 +139,8 @@ pub(crate) fn loops_below(dir: &Path) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// Loop devices whose files are on these devices.
+/// Loop devices whose files are on these devices. The kernel asks the file for its attributes to tell; one on FUSE without a server
+/// is told only when its attributes still hold, as those of the engine's volumes do.
 pub(crate) fn loops_backed_by(devices: &BTreeSet<(u32, u32)>) -> Result<BTreeSet<PathBuf>, LabError> {
     let listing =
         Program::new("list loop devices", ["losetup", "--list", "--json", "--output", "NAME,BACK-MAJ:MIN"])

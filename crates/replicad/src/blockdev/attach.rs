@@ -1,7 +1,6 @@
 //! The loop device on the volume's file, and its name. What waits for the kernel, and through it for the owner, is done
 //! by threads beside it.
 
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -20,12 +19,8 @@ const FREE_ATTEMPTS: u32 = 8;
 const LOOP_MAJOR: u32 = 7;
 /// Who may use their nodes.
 const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
-/// Where the kernel shows block devices that no hardware is behind, also in a container that has a /sys/block of its own.
-const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
 /// What file systems are mounted, as this process sees it.
 const MOUNTS: &str = "/proc/self/mounts";
-/// The same with device numbers (proc_pid_mountinfo(5)).
-const MOUNT_INFO: &str = "/proc/self/mountinfo";
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +136,12 @@ impl Device {
     }
 }
 
-fn losetup(arguments: &[&str]) -> Result<String, String> {
+/// The name by which the block device of a volume is found.
+pub(super) fn name_of(volume: &str) -> PathBuf {
+    Path::new(BY_NAME).join(volume)
+}
+
+pub(super) fn losetup(arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("losetup")
         .args(arguments)
         .output()
@@ -164,7 +164,7 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
         }
         None => attach_free(&file)?,
     };
-    let link = Path::new(BY_NAME).join(name);
+    let link = name_of(name);
     let linked = std::fs::create_dir_all(BY_NAME).and_then(|()| {
         match std::fs::remove_file(&link) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -179,46 +179,6 @@ fn attach(file: &Path, wanted: Option<&Path>, name: &str) -> Result<Outcome, Str
             Err(format!("{} cannot be made: {error}", link.display()))
         }
     }
-}
-
-/// Lets go of loop devices that a process which was killed has left on a file that is still mounted. One in use goes with its last
-/// user. What could not be done is returned.
-///
-/// To be called before the file's mount is taken away: nothing tells whose they are after that.
-pub(crate) fn release_stale(file: &Path) -> Vec<String> {
-    // There is no folder for the volume before its first start, and without loop devices none of them.
-    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
-    let (Some(folder), Some(name)) = (folder, file.file_name()) else { return Vec::new() };
-    let file = folder.join(name);
-    let mounted = mounted_on(&file);
-    let Ok(devices) = std::fs::read_dir(BLOCK_DEVICES) else { return Vec::new() };
-    let has_its_name = |device: &std::fs::DirEntry| {
-        let backing = std::fs::read_to_string(device.path().join("loop/backing_file"));
-        backing.is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == file)
-    };
-    let mut troubles = Vec::new();
-    for device in devices.filter_map(Result::ok).filter(has_its_name) {
-        let device = Path::new("/dev").join(device.file_name());
-        let path = device.to_string_lossy();
-        // In another container a file of this name is another file.
-        let backing = losetup(&["--list", "--noheadings", "--output", "BACK-MAJ:MIN", &path]);
-        if backing.is_ok_and(|backing| mounted.contains(&backing)) {
-            troubles.extend(losetup(&["--detach", &path]).err());
-        }
-    }
-    troubles
-}
-
-/// Device numbers, as `major:minor`, of what is mounted on this file. Neither this nor the question to the loop device needs an
-/// answer of whoever serves it.
-fn mounted_on(file: &Path) -> BTreeSet<String> {
-    let mounts = std::fs::read_to_string(MOUNT_INFO).unwrap_or_default();
-    let device = |line: &str| {
-        let mut words = line.split(' ').skip(2);
-        let (device, target) = (words.next()?, words.nth(1)?);
-        (Path::new(target) == file).then(|| device.to_owned())
-    };
-    mounts.lines().filter_map(device).collect()
 }
 
 /// The first loop device that is free, on the file. Where /dev is not the kernel's own, as in a container, nobody makes the
@@ -257,7 +217,7 @@ fn detach(device: &Path, name: &str) -> Result<Outcome, String> {
     drop(opened);
     losetup(&["--detach", &device.to_string_lossy()])?;
     // It is only a name.
-    let _ = std::fs::remove_file(Path::new(BY_NAME).join(name));
+    let _ = std::fs::remove_file(name_of(name));
     Ok(Outcome::Detached)
 }
 

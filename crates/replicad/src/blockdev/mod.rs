@@ -2,7 +2,9 @@
 
 mod attach;
 mod fuse;
+mod leftovers;
 mod wire;
 
-pub(crate) use attach::{Device, Outcome, Settled, release_stale};
+pub(crate) use attach::{Device, Outcome, Settled};
 pub(crate) use fuse::{FuseEvent, FuseFile};
+pub(crate) use leftovers::clear;

@@ -11,4 +11,4 @@ mod report;
 mod start;
 
 pub use owner::Volume;
-pub use start::{Paths, StartError};
+pub use start::{Paths, StartError, clear_leftovers};

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use replica::state::{DiskState, Role};
 use replica::{Input, Replica, Time};
 use rustix::mm::MlockAllFlags;
+use sd_notify::NotifyState;
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
-use crate::blockdev::{Device, FuseFile, release_stale};
+use crate::blockdev::{self, Device, FuseFile};
 use crate::control::ControlServer;
 use crate::disk::VolumeDisk;
 use crate::export::Server;
@@ -88,13 +89,9 @@ impl Volume {
         let mut poller = Poller::new().map_err(failed("wait for input"))?;
         // First of all: another process that serves the volume has it, and nothing else was touched.
         let control = ControlServer::new(&paths.control(), (&mut poller, CALLERS))?;
-        for trouble in release_stale(&paths.fuse()) {
-            eprintln!(
-                "{}: a loop device of a process that was killed is still there: {trouble}",
-                settings.name
-            );
+        for trouble in blockdev::clear(&paths.fuse(), &settings.name) {
+            eprintln!("{}: {}", settings.name, StartError::Leftover(trouble));
         }
-        FuseFile::clear(&paths.fuse());
         let replica = start::core(&settings, paths)?;
         let endpoint = start::endpoint(&settings, replica.config())?;
         let peers = Peers::new(
@@ -147,6 +144,10 @@ impl Volume {
     /// When waiting for input is not possible.
     pub fn run(mut self) -> Result<(), StartError> {
         self.stay_in_memory();
+        // The socket for orders is there: whoever waits for the unit may give some, and need not take it for one that does not run.
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            self.say(&format!("the service manager is not told that the process is ready: {error}"));
+        }
         let mut ready = Vec::new();
         loop {
             self.settle();

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use replica::{Config, NodeId, Replica};
 use replica_link::{Endpoint, LinkKey, Security};
 
+use crate::blockdev;
+use crate::control::ControlServer;
 use crate::disk::{self, LastKnown, MetadataError, Store, StoreError};
 use crate::listener::ListenError;
 use crate::net::NetError;
-use crate::settings::{Secret, Settings, SettingsError};
+use crate::poll::Poller;
+use crate::settings::{self, Secret, Settings, SettingsError};
 
 /// Where the volumes' files are.
 const CONFIG_FOLDER: &str = "/etc/hactl/replica";
@@ -54,6 +57,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// What a process that was killed has left.
+    #[error("a loop device of a process that was killed is still there: {0}")]
+    Leftover(String),
     /// The operating system.
     #[error("cannot {what}")]
     System {
@@ -86,6 +92,12 @@ impl Paths {
         Self { config, run: run.unwrap_or(Path::new(RUN_FOLDER)).join(name), state }
     }
 
+    /// Whether there is such a volume here, or has been since the machine started.
+    #[must_use]
+    pub fn are_of_a_volume(&self) -> bool {
+        self.config.exists() || self.run.exists()
+    }
+
     /// The control socket.
     #[must_use]
     pub fn control(&self) -> PathBuf {
@@ -109,6 +121,23 @@ impl Paths {
     pub fn nbd(&self) -> PathBuf {
         self.run.join("nbd")
     }
+}
+
+/// Takes away what a process of this volume that was killed has left: loop devices, its mount, the device's name. Where nothing
+/// is left, nothing is done.
+///
+/// # Errors
+/// When this cannot be a volume's name, a process serves the volume, or a loop device does not go.
+pub fn clear_leftovers(name: &str, paths: &Paths) -> Result<(), StartError> {
+    settings::check_name(name)?;
+    if !paths.run.exists() {
+        return Ok(());
+    }
+    let mut poller = Poller::new().map_err(|source| StartError::System { what: "wait for input", source })?;
+    // Until this ends nobody else serves the volume.
+    let _held = ControlServer::new(&paths.control(), (&mut poller, 0))?;
+    let troubles = blockdev::clear(&paths.fuse(), name);
+    troubles.into_iter().next().map_or(Ok(()), |trouble| Err(StartError::Leftover(trouble)))
 }
 
 /// The core and its configuration, as far as the disk can be looked at now.

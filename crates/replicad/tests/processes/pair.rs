@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -215,12 +216,20 @@ impl Node {
         let run_folder = self.run_folder();
         let config = self.config();
         let arguments = [Path::new("serve"), Path::new(VOLUME), &config, Path::new(self.name), &run_folder];
-        let mut process =
-            Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).stderr(log).spawn().unwrap();
-        self.eventually("it answers", || {
+        // What a service manager listens on (sd_notify(3)).
+        let manager = self.log().with_extension("manager");
+        let _ = std::fs::remove_file(&manager);
+        let told = UnixDatagram::bind(&manager).unwrap();
+        told.set_nonblocking(true).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).env("NOTIFY_SOCKET", &manager);
+        let mut process = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        self.eventually("it is ready", || {
             assert_eq!(process.try_wait().unwrap(), None, "{}: the process has ended", self.name);
-            Connection::open(&self.control()).ok()
+            let mut word = [0; 64];
+            told.recv(&mut word).ok().map(|bytes| assert_eq!(&word[..bytes], b"READY=1\n"))
         });
+        assert!(Connection::open(&self.control()).is_ok(), "who is ready takes orders");
         self.process = Some(process);
     }
 

@@ -43,18 +43,23 @@ pub(crate) fn grows() {
     history.write(&mut client, 32, |history| history.acknowledged() >= 1500);
     // The metadata at its new place carries it through a crash of both.
     assert_eq!(client.flush().unwrap(), 0);
-    pair.alpha.kill();
-    pair.beta.kill();
-    pair.alpha.start();
-    pair.beta.start();
-    pair.beta.wait("in sync", in_sync);
-    pair.beta.order(PRIMARY);
+    both_crash(&mut pair);
     let mut client = Client::open(&pair.beta.nbd()).unwrap();
     assert_eq!(client.bytes, room(GROWN_BYTES));
     history.check(&mut client);
     assert_eq!(client.read(client.bytes / 4096 - 1), crate::nbd_client::content(9));
     drop(client);
     pair.assert_equal();
+}
+
+/// Both processes are killed and come back; then beta is Primary.
+fn both_crash(pair: &mut Pair) {
+    pair.alpha.kill();
+    pair.beta.kill();
+    pair.alpha.start();
+    pair.beta.start();
+    pair.beta.wait("in sync", in_sync);
+    pair.beta.order(PRIMARY);
 }
 
 /// Both devices are larger already when both processes are started anew; nobody has ordered the volume to grow.
@@ -66,12 +71,7 @@ pub(crate) fn started_in_between() {
     assert_eq!(client.flush().unwrap(), 0);
     enlarge(&mut pair.alpha);
     enlarge(&mut pair.beta);
-    pair.alpha.kill();
-    pair.beta.kill();
-    pair.alpha.start();
-    pair.beta.start();
-    pair.beta.wait("in sync", in_sync);
-    pair.beta.order(PRIMARY);
+    both_crash(&mut pair);
     let mut client = Client::open(&pair.beta.nbd()).unwrap();
     assert_eq!(client.bytes, room(DISK_BYTES), "it is not larger by itself");
     history.check(&mut client);
