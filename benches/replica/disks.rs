@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
+/// Where the files are, if not beside the results.
+const FOLDER_VARIABLE: &str = "HACTL_BENCH_FOLDER";
 /// Bytes of a file: what is measured on, and room for metadata.
 const FILE_BYTES: u64 = 520 << 20;
 /// Bytes of it that workloads use.
@@ -32,7 +34,10 @@ pub(crate) struct Disks {
 impl Disks {
     /// The folders, still empty.
     pub(crate) fn create() -> Result<Self> {
-        let folder = results_folder()?;
+        let folder = match std::env::var_os(FOLDER_VARIABLE) {
+            Some(folder) => PathBuf::from(folder),
+            None => results_folder()?,
+        };
         let files = tempfile::Builder::new().prefix("replica-").tempdir_in(&folder);
         let files = files.with_context(|| format!("cannot create a folder in {}", folder.display()))?;
         // Names of sockets must be short: not below the target folder, wherever that is.

@@ -1,6 +1,6 @@
 //! What is done to a side: fio's workloads, and how its result is read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -14,23 +14,24 @@ const RAMP_S: u32 = 1;
 
 /// Where fio writes to.
 pub(crate) enum Target {
-    /// A file, directly.
-    File(PathBuf),
+    /// Files, directly, all at once: a request counts when each of them has it.
+    Files(Vec<PathBuf>),
     /// An NBD export.
     Nbd(String),
 }
 
 impl Target {
-    fn words(&self) -> Vec<String> {
+    /// The words of each job that is to run at the same time.
+    fn jobs(&self) -> Vec<Vec<String>> {
         match self {
-            Self::File(path) => vec![
-                "--ioengine=io_uring".to_owned(),
-                "--direct=1".to_owned(),
-                format!("--filename={}", path.display()),
-            ],
-            Self::Nbd(uri) => vec!["--ioengine=nbd".to_owned(), format!("--uri={uri}")],
+            Self::Files(paths) => paths.iter().map(|path| file_words(path)).collect(),
+            Self::Nbd(uri) => vec![vec!["--ioengine=nbd".to_owned(), format!("--uri={uri}")]],
         }
     }
+}
+
+fn file_words(path: &Path) -> Vec<String> {
+    vec!["--ioengine=io_uring".to_owned(), "--direct=1".to_owned(), format!("--filename={}", path.display())]
 }
 
 /// A workload.
@@ -120,28 +121,32 @@ impl Workload {
     /// Runs it once.
     pub(crate) fn run(&self, target: &Target, seconds: u32) -> Result<Outcome> {
         let mut command = Command::new("fio");
-        command.arg(format!("--name={}", self.key)).args(target.words()).args(self.words).args([
-            &format!("--size={AREA_BYTES}"),
-            "--time_based",
-            &format!("--runtime={seconds}"),
-            &format!("--ramp_time={RAMP_S}"),
-            "--randseed=1",
-            "--norandommap",
-            "--group_reporting",
-            "--output-format=json",
-        ]);
-        if self.flushes {
-            // NBD knows one kind of flush; on a file it is fdatasync(2).
-            command.arg(if matches!(target, Target::File(_)) { "--fdatasync=1" } else { "--fsync=1" });
+        command.arg("--output-format=json");
+        let jobs = target.jobs();
+        for words in &jobs {
+            command.arg(format!("--name={}", self.key)).args(words).args(self.words).args([
+                &format!("--size={AREA_BYTES}"),
+                "--time_based",
+                &format!("--runtime={seconds}"),
+                &format!("--ramp_time={RAMP_S}"),
+                "--randseed=1",
+                "--norandommap",
+                "--group_reporting",
+            ]);
+            if self.flushes {
+                // NBD knows one kind of flush; on a file it is fdatasync(2).
+                command.arg(if matches!(target, Target::Files(_)) { "--fdatasync=1" } else { "--fsync=1" });
+            }
         }
+        let copies = jobs.len() as f64;
         let result = result(&mut command)?;
         let side = &result["jobs"][0][self.direction];
         let field = |value: &serde_json::Value, name: &str| {
             value.as_f64().with_context(|| format!("fio's result has no `{name}`"))
         };
         Ok(Outcome {
-            iops: field(&side["iops"], "iops")?,
-            mib_per_s: field(&side["bw_bytes"], "bw_bytes")? / f64::from(1 << 20),
+            iops: field(&side["iops"], "iops")? / copies,
+            mib_per_s: field(&side["bw_bytes"], "bw_bytes")? / f64::from(1 << 20) / copies,
             latency_us: field(&side["lat_ns"]["mean"], "lat_ns.mean")? / 1000.0,
             p99_us: field(&side["clat_ns"]["percentile"]["99.000000"], "clat_ns.percentile")? / 1000.0,
             seconds: field(&side["runtime"], "runtime")? / 1000.0,
@@ -152,7 +157,7 @@ impl Workload {
 /// Writes so many bytes in random blocks of 4 KiB, none of them twice.
 pub(crate) fn scatter(target: &Target, bytes: u64) -> Result<()> {
     let mut command = Command::new("fio");
-    command.arg("--name=scatter").args(target.words()).args([
+    command.arg("--name=scatter").args(target.jobs().concat()).args([
         "--rw=randwrite",
         "--bs=4k",
         "--iodepth=32",

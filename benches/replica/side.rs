@@ -12,6 +12,7 @@ use crate::qemu::{self, Daemon};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Raw,
+    Twice,
     Alone,
     Replicated(Link),
     QemuLocal,
@@ -34,6 +35,8 @@ const fn replicated(key: &'static str, name: &'static str, protocol: char, encry
 
 /// The file itself.
 pub(crate) const RAW: Side = Side { key: "raw", name: "the file, io_uring", kind: Kind::Raw };
+/// What is left of it when every block is written to two files: all that can be had where both copies are on one disk.
+pub(crate) const TWICE: Side = Side { key: "twice", name: "two files at once, io_uring", kind: Kind::Twice };
 /// The default of the engine.
 pub(crate) const C: Side = replicated("c", "engine, protocol C", 'C', true);
 /// The same without encryption.
@@ -44,8 +47,9 @@ pub(crate) const QEMU: Side = Side { key: "qemu", name: "QEMU, local", kind: Kin
 pub(crate) const QUORUM: Side = Side { key: "quorum", name: "QEMU, quorum", kind: Kind::QemuQuorum };
 
 /// All of them.
-pub(crate) const SIDES: [Side; 10] = [
+pub(crate) const SIDES: [Side; 11] = [
     RAW,
+    TWICE,
     QEMU,
     QUORUM,
     Side { key: "alone", name: "engine, no peer", kind: Kind::Alone },
@@ -74,7 +78,8 @@ impl Side {
     /// Starts what serves it.
     pub(crate) fn start(self, disks: &Disks) -> Result<Running> {
         Ok(match self.kind {
-            Kind::Raw => Running::Raw(Target::File(disks.file("plain")?)),
+            Kind::Raw => Running::Raw(Target::Files(vec![disks.file("plain")?])),
+            Kind::Twice => Running::Raw(Target::Files(vec![disks.file("plain")?, disks.file("remote")?])),
             Kind::Alone => {
                 let node = engine::alone(disks)?;
                 Running::Alone(Target::Nbd(node.uri()), node)
