@@ -92,7 +92,7 @@ fn fails_when_its_process_is_killed(lab: &TestLab) {
     let under_way =
         "[ $(awk '{print $1 + $2}' /sys/block/$(basename $(readlink /dev/hactl/by-res/r1))/inflight) -gt 0 ]";
     lab.wait_on(NODE, "a request is under way", FAIL_LIMIT, under_way);
-    lab.on(NODE, "kill -9 $(pgrep -f 'replica serve.* r1$|replica serve r1')");
+    lab.on(NODE, "kill -9 $(pgrep -f '[r]eplica serve r1')");
     lab.wait_on(NODE, "it has failed", FAIL_LIMIT, "[ \"$(cat /root/ended)\" -ne 0 ]");
     let read =
         lab.try_on(NODE, &format!("timeout 30 dd if={DEVICE} of=/dev/null bs=4k count=1 iflag=direct 2>&1"));

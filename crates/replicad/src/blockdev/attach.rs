@@ -1,5 +1,5 @@
-//! The volume's block device, and its name: an NBD device, or a loop device on the volume's file. What waits for the kernel, and through it for the owner, is done
-//! by threads beside it.
+//! The volume's block device, and its name: an NBD device, or a loop device on the volume's file. What waits for the
+//! kernel, and through it for the owner, is done by threads beside it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
