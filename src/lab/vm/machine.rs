@@ -177,9 +177,13 @@ impl Machine for Vm {
             .and_then(|mut machine| machine.execute("query-status"));
         match status {
             Ok(status) => Ok(status["running"] == false),
-            // It ended since it was looked at.
-            Err(_) if !group.is_populated() => Ok(false),
-            Err(error) => Err(error),
+            // It has ended since it was looked at, or is about to: its socket goes before it does.
+            Err(error) => {
+                match wait_for(String::new, QUIT_LIMIT, || Ok((!group.is_populated()).then_some(()))) {
+                    Ok(()) => Ok(false),
+                    Err(_) => Err(error),
+                }
+            }
         }
     }
 
