@@ -36,13 +36,11 @@ done
 while read -r swap rest; do
     [ "$(readlink -f -- "$swap")" != "$device" ] || printf 'swap\n'
 done </proc/swaps
-seen=' '
-for process in /proc/[0-9]*; do
-    space=$(readlink "$process/ns/mnt" 2>/dev/null) || continue
-    case $seen in *" $space "*) continue ;; esac
-    seen="$seen$space "
-    awk -v number="$number" -v pid="${process#/proc/}" '$3 == number { print "mount " pid " " $5 }' "$process/mountinfo" 2>/dev/null
-done
+find /proc/[0-9]*/ns/mnt -maxdepth 0 -printf '%l %p\n' 2>/dev/null | awk '!seen[$1]++ { print $2 }' |
+    while read -r space; do
+        process=${space%/ns/mnt}
+        awk -v number="$number" -v pid="${process#/proc/}" '$3 == number { print "mount " pid " " $5 }' "$process/mountinfo" 2>/dev/null
+    done
 find /proc/[0-9]*/fd -maxdepth 1 -lname '/dev/*' -print0 2>/dev/null |
     xargs -0 -r stat -L -c '%t:%T %F %n' 2>/dev/null |
     awk -F/ -v wanted="$hex block special file " 'index($0, wanted) == 1 && !seen[$3]++ { print $3 }' |

@@ -19,8 +19,9 @@ const NODE_LIMIT: Duration = Duration::from_secs(120);
 /// Seconds that a condition is looked at by one command on the node. A login for every look keeps an emulated machine busy
 /// with logins.
 const LOOK_S: u32 = 10;
-/// Seconds between two looks.
+/// Seconds between two looks: what is looked at comes no sooner for an emulated machine that is busy with being looked at.
 const LOOK_INTERVAL_S: &str = "0.3";
+const MACHINE_LOOK_INTERVAL_S: &str = "1";
 /// Between two commands: the first one may end at once, on a machine that is not there.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -32,6 +33,7 @@ pub(crate) struct TestLab {
     pub(crate) nodes: String,
     /// The text of a second inventory, merged with the first.
     pub(crate) services: String,
+    look_interval_s: &'static str,
     began: Instant,
 }
 
@@ -48,8 +50,10 @@ impl TestLab {
     pub(crate) fn up(test: &str, options: &[&str]) -> Self {
         let name = Self::name_of(test);
         let folder = tempfile::Builder::new().prefix(&format!("hactl-{name}-")).tempdir().expect("a folder");
-        let mut lab =
-            Self { name, folder, nodes: String::new(), services: String::new(), began: Instant::now() };
+        let machines = options.windows(2).any(|pair| pair == ["--backend", "vm"]);
+        let look_interval_s = if machines { MACHINE_LOOK_INTERVAL_S } else { LOOK_INTERVAL_S };
+        let (nodes, services, began) = (String::new(), String::new(), Instant::now());
+        let mut lab = Self { name, folder, nodes, services, look_interval_s, began };
         lab.down();
         let began = Instant::now();
         let up = lab.lab(&["up"], options, UP_LIMIT).expect(0);
@@ -187,7 +191,8 @@ impl TestLab {
         let deadline = Instant::now() + limit;
         let looking = format!(
             "now() {{ cut -d. -f1 /proc/uptime; }}; end=$(($(now) + {LOOK_S})); until ( {shell}\n); do \
-             [ $(now) -lt $end ] || exit 1; sleep {LOOK_INTERVAL_S}; done"
+             [ $(now) -lt $end ] || exit 1; sleep {}; done",
+            self.look_interval_s
         );
         loop {
             let ran = self.try_on(node, &looking);

@@ -29,6 +29,9 @@ const PACKAGES_TAG: &str = "packages";
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 loglevel=4 TERM=dumb net.ifnames=0 systemd.getty_auto=0 \
     modprobe.blacklist=ata_generic,ata_piix,floppy,i2c_piix4,pcspkr,psmouse \
     systemd.mask=systemd-logind.service systemd.mask=modprobe@drm.service systemd.mask=modprobe@efi_pstore.service";
+/// The processor that is emulated. Machines boot with a tenth less of the host's time than as `qemu64`, QEMU's own default,
+/// and TCG has all that this one can.
+const EMULATED_CPU: &str = "Nehalem-v1";
 /// What an emulated node has besides. QEMU translates a program again for each address it is mapped at: with addresses that
 /// are not random, starting one takes less than half the time, and a cluster's agents start little else. Nor
 /// does an emulated processor speculate, while each thing that is done against that is more to emulate.
@@ -64,7 +67,7 @@ pub(crate) fn argv(
         }
         Some(Accelerator::Tcg) | None => {
             option("-accel", format!("tcg,thread=multi,tb-size={TRANSLATION_MIB}"));
-            option("-cpu", "qemu64,-svm".to_owned());
+            option("-cpu", EMULATED_CPU.to_owned());
             format!("{KERNEL_ARGUMENTS} {EMULATED_ARGUMENTS}")
         }
     };
