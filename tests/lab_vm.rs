@@ -21,6 +21,8 @@ mod nfs_pair;
 mod pair;
 #[path = "lab_vm/sbd.rs"]
 mod sbd;
+#[path = "lab_vm/ublk.rs"]
+mod ublk;
 
 fn main() -> std::process::ExitCode {
     // The longest first, for whoever runs several at a time.
@@ -31,6 +33,7 @@ fn main() -> std::process::ExitCode {
         ("sbd_without_a_disk", sbd::sbd_without_a_disk),
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
         ("engine_and_kernel_exchange_a_volume", interop::engine_and_kernel_exchange_a_volume),
+        ("ublk_has_a_volume", ublk::ublk_has_a_volume),
         ("the_kernels_nbd_client_has_a_volume", kernel_nbd::the_kernels_nbd_client_has_a_volume),
         ("killed_labs_leave_nothing", down::killed_labs_leave_nothing),
     ])

@@ -11,7 +11,7 @@
 //! | `net` | connections to the peers |
 //! | `export`, `requests` | the NBD export; requests cut into pieces and put together again |
 //! | [`control`] | the control socket, both sides |
-//! | `blockdev` | the volume as a block device: the kernel's NBD client, or FUSE file and loop device |
+//! | `blockdev` | the volume as a block device: the kernel's ublk driver, its NBD client, or FUSE file and loop device |
 //! | `listener` | the unix sockets of both |
 //! | `exposition` | metrics as Prometheus reads them |
 //! | `handlers` | the admin's commands |

@@ -29,6 +29,13 @@ pub(crate) enum Origin {
         /// Bytes of a write, which the answer repeats.
         written: u32,
     },
+    /// The kernel, for the ublk device.
+    Ublk {
+        /// Which device: a later one has the same numbers again.
+        serial: u64,
+        /// Its number there.
+        tag: u16,
+    },
 }
 
 /// What is asked for.

@@ -151,11 +151,13 @@ pub enum Attach {
     /// By NBD on its socket only.
     #[default]
     None,
+    /// As a device of the kernel's ublk driver.
+    Ublk,
     /// As an NBD device of the kernel's.
     Nbd,
     /// As a loop device on a FUSE file.
     Fuse,
-    /// By NBD where the kernel has it, else by FUSE.
+    /// By ublk where the kernel has it, else by NBD where it has that, else by FUSE.
     Auto,
 }
 
@@ -467,14 +469,19 @@ options: { quorum: 2 }
 
     #[test]
     fn how_it_is_handed_to_the_system_is_said_in_a_word() {
-        let words =
-            [("none", Attach::None), ("nbd", Attach::Nbd), ("fuse", Attach::Fuse), ("auto", Attach::Auto)];
+        let words = [
+            ("none", Attach::None),
+            ("ublk", Attach::Ublk),
+            ("nbd", Attach::Nbd),
+            ("fuse", Attach::Fuse),
+            ("auto", Attach::Auto),
+        ];
         for (word, attach) in words {
             let settings = read(&format!("{GOOD}attach: {word}\n"), "alpha").unwrap();
             assert_eq!(settings.attach, attach, "{word}");
         }
         assert_eq!(read(GOOD, "alpha").unwrap().attach, Attach::None);
-        assert!(read(&format!("{GOOD}attach: ublk\n"), "alpha").unwrap_err().contains("ublk"));
+        assert!(read(&format!("{GOOD}attach: loop\n"), "alpha").unwrap_err().contains("loop"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The volume's block device, and its name: an NBD device, or a loop device on the volume's file. What waits for the
-//! kernel, and through it for the owner, is done by threads beside it.
+//! The volume's block device, and its name: a ublk device, an NBD device, or a loop device on the volume's file. What waits
+//! for the kernel, and through it for the owner, is done by threads beside it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::guard::Guard;
 use super::holders::{mounted_at, writer};
 use super::kernel_nbd::{self, Plan};
+use super::ublk;
 
 /// Where the volumes' block devices are found.
 const BY_NAME: &str = "/dev/hactl/by-res";
@@ -26,8 +27,10 @@ const LOOP_MAJOR: u32 = 7;
 const NODE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
 
 /// What became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Outcome {
+    /// A ublk device, which does not begin before it is served.
+    Made(ublk::Made),
     /// This is the device.
     Attached(PathBuf),
     /// It is gone.
@@ -112,6 +115,52 @@ impl Device {
         self.beside(move || connect(&plan, &name, &guard).unwrap_or_else(Outcome::Refused));
     }
 
+    /// Makes a ublk device, for the owner to serve.
+    pub(crate) fn make(&mut self, plan: ublk::Plan) {
+        self.beside(move || ublk::make(&plan).map_or_else(Outcome::Refused, Outcome::Made));
+    }
+
+    /// Begins with the ublk device of this number: the owner serves it.
+    pub(crate) fn begin(&mut self, id: u32) {
+        let name = self.name.clone();
+        self.beside(move || {
+            let begun = ublk::begin(id).and_then(|device| link(&device, &name).map(|()| device));
+            begun.map_or_else(|why| give_up(id, why), Outcome::Attached)
+        });
+    }
+
+    /// The owner cannot serve the ublk device of this number.
+    pub(crate) fn abandon(&mut self, id: u32, why: String) {
+        self.beside(move || give_up(id, why));
+    }
+
+    /// The volume has grown: the ublk device takes note of it.
+    pub(crate) fn enlarge(&mut self, size: u64) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        self.beside(move || match ublk::enlarge(&device, size) {
+            Ok(()) => Outcome::Attached(device),
+            Err(why) => Outcome::Refused(format!("{} does not take the new size: {why}", device.display())),
+        });
+    }
+
+    /// Takes the ublk device away, unless it is in use.
+    pub(crate) fn end(&mut self) {
+        let Settled::Present(device) = self.state.clone() else { return };
+        let name = self.name.clone();
+        self.beside(move || end(&device, &name).unwrap_or_else(Outcome::Refused));
+    }
+
+    /// The ublk device has ended. When nobody here has ended it, somebody else did.
+    pub(crate) fn lost(&mut self) -> bool {
+        let present = matches!(self.state, Settled::Present(_));
+        if present {
+            self.state = Settled::Absent;
+            // It is only a name.
+            let _ = std::fs::remove_file(name_of(&self.name));
+        }
+        present
+    }
+
     /// The volume has grown: the NBD device takes note of it.
     pub(crate) fn resize(&mut self, size: u64) {
         let Settled::Present(device) = self.state.clone() else { return };
@@ -159,7 +208,7 @@ impl Device {
         self.state = match &outcome {
             Outcome::Attached(device) => Settled::Present(device.clone()),
             Outcome::Detached => Settled::Absent,
-            Outcome::Refused(_) => self.before.clone(),
+            Outcome::Made(_) | Outcome::Refused(_) => self.before.clone(),
         };
         Some(outcome)
     }
@@ -235,19 +284,38 @@ fn backend(guard: &Mutex<Option<Guard>>) -> String {
     guard.as_ref().map(|guard| guard.backend().to_owned()).unwrap_or_default()
 }
 
-fn disconnect(device: &Path, name: &str, guard: &Mutex<Option<Guard>>) -> Result<Outcome, String> {
-    let backend = backend(guard);
+/// What is left of a ublk device that could not be begun with.
+fn give_up(id: u32, why: String) -> Outcome {
+    Outcome::Refused(match ublk::remove(id) {
+        Ok(()) => why,
+        Err(more) => format!("{why}; {more}"),
+    })
+}
+
+fn end(device: &Path, name: &str) -> Result<Outcome, String> {
+    refuse_if_held(device)?;
+    ublk::remove_device(device)?;
+    // It is only a name.
+    let _ = std::fs::remove_file(name_of(name));
+    Ok(Outcome::Detached)
+}
+
+/// Nothing puts the end of an NBD or ublk device off until it is closed.
+fn refuse_if_held(device: &Path) -> Result<(), String> {
     let held = |how: &str| Err(format!("the volume is held open: {} is {how}", device.display()));
-    // An administrator may have ended it, and somebody else have made one of the same number.
-    let own = kernel_nbd::is_backed_by(device, &backend);
-    if own && in_use(device) {
+    if in_use(device) {
         return held(
             &mounted_at(device).map_or_else(|| "in use".to_owned(), |at| format!("mounted at {at}")),
         );
     }
-    // Nothing puts the end of an NBD device off until it is closed.
-    if let Some(who) = writer(device).filter(|_| own) {
-        return held(&format!("open in {who}"));
+    writer(device).map_or(Ok(()), |who| held(&format!("open in {who}")))
+}
+
+fn disconnect(device: &Path, name: &str, guard: &Mutex<Option<Guard>>) -> Result<Outcome, String> {
+    let backend = backend(guard);
+    // An administrator may have ended it, and somebody else have made one of the same number.
+    if kernel_nbd::is_backed_by(device, &backend) {
+        refuse_if_held(device)?;
     }
     if let Some(why) = kernel_nbd::release(&backend).into_iter().next() {
         return Err(why);

@@ -1,11 +1,12 @@
-//! What a process that was killed leaves behind: NBD devices, loop devices on the volume's file, its mount, the device's name.
+//! What a process that was killed leaves behind: ublk and NBD devices, loop devices on the volume's file, its mount, the device's
+//! name.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::attach::{losetup, name_of};
 use super::fuse::FuseFile;
-use super::kernel_nbd;
+use super::{kernel_nbd, ublk};
 
 /// Where the kernel shows block devices that no hardware is behind, also in a container that has a /sys/block of its own.
 const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
@@ -19,6 +20,7 @@ pub(crate) fn clear(file: &Path, volume: &str) -> Vec<String> {
     // While the file is mounted: nothing tells whose the loop devices are after that.
     let mut troubles = release_loop_devices(file);
     troubles.extend(file.parent().map(kernel_nbd::clear).unwrap_or_default());
+    troubles.extend(file.parent().map(ublk::clear).unwrap_or_default());
     FuseFile::clear(file);
     let link = name_of(volume);
     // A device that has a file again is somebody's, and not what this name was made for.

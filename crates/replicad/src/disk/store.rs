@@ -65,6 +65,19 @@ impl Store {
     /// # Errors
     /// When it does not exist, is in use, or is no place for data.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_for(path, true)
+    }
+
+    /// Opens it for reading, exclusively as well. Nobody is told when it is closed: udev looks at a block device that somebody
+    /// could have written to, and holds it meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        Self::open_for(path, false)
+    }
+
+    fn open_for(path: &Path, writing: bool) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
         if !kind.is_file() && !kind.is_block_device() {
@@ -74,7 +87,7 @@ impl Store {
         let exclusive = if kind.is_block_device() { OFlags::EXCL } else { OFlags::empty() };
         let open = |extra: OFlags| {
             let flags = (extra | OFlags::CLOEXEC).bits().cast_signed();
-            OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)
+            OpenOptions::new().read(true).write(writing).custom_flags(flags).open(path)
         };
         let mut buffered = open(exclusive).map_err(|error| match error.raw_os_error() {
             Some(errno) if errno == rustix::io::Errno::BUSY.raw_os_error() => {

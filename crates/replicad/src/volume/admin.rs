@@ -176,7 +176,8 @@ impl Volume {
                 None => return busy,
                 Some(Next::Through(caller)) => {
                     if let Some(caller) = caller {
-                        self.control.reply(caller, &Reply::new(Outcome::Done, self.waits_for()));
+                        let remark = self.waits_for().or_else(|| self.smaller_device());
+                        self.control.reply(caller, &Reply::new(Outcome::Done, remark));
                     }
                 }
                 Some(Next::Step(number, step)) => self.step(number, step),

@@ -55,6 +55,7 @@ impl Volume {
                 self.clients.reply(client, &request, result);
             }
             Origin::Fuse { unique, written } => self.answer_fuse(unique, written, answer),
+            Origin::Ublk { serial, tag } => self.answer_ublk(serial, tag, answer),
         }
     }
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::orders::{Condition, Step};
 use super::owner::Volume;
-use crate::blockdev::{self, FuseEvent, FuseFile, NbdPlan, Outcome, Settled};
+use crate::blockdev::{self, FuseEvent, FuseFile, NbdPlan, Outcome, Settled, UblkPlan};
 use crate::control;
 use crate::poll::Interest;
 use crate::requests::{Answer, Origin};
@@ -14,6 +14,7 @@ use crate::settings::Attach;
 /// How the volume is handed to the system here: `auto` is settled once, when the process starts.
 pub(super) fn settled(attach: Attach) -> Attach {
     match attach {
+        Attach::Auto if blockdev::has_ublk() => Attach::Ublk,
         Attach::Auto if blockdev::has_kernel_nbd() => Attach::Nbd,
         Attach::Auto => Attach::Fuse,
         chosen => chosen,
@@ -21,14 +22,14 @@ pub(super) fn settled(attach: Attach) -> Attach {
 }
 
 /// Who holds the volume open when it is the block device.
-const HOLDER: &str = "the block device";
+pub(super) const HOLDER: &str = "the block device";
 
 impl Volume {
     /// The steps after a promotion.
     pub(super) fn steps_to_attach(&self) -> Vec<Step> {
         match self.settings.attach {
             Attach::None => Vec::new(),
-            Attach::Fuse | Attach::Nbd | Attach::Auto => {
+            Attach::Ublk | Attach::Nbd | Attach::Fuse | Attach::Auto => {
                 vec![Step::OpenDevice, Step::Until(Condition::DeviceSettled), Step::DeviceIsThere]
             }
         }
@@ -49,11 +50,17 @@ impl Volume {
 
     /// Whether there is a block device, or the file for one, or either is about to be.
     pub(super) fn has_device(&self) -> bool {
-        self.device.state != Settled::Absent || self.fuse.is_some()
+        self.device.state != Settled::Absent || self.fuse.is_some() || self.ublk.is_some()
     }
 
     pub(super) fn open_device(&mut self) -> Result<(), String> {
         if self.has_device() {
+            return Ok(());
+        }
+        self.device_trouble = None;
+        if self.settings.attach == Attach::Ublk {
+            let (folder, block) = (self.paths.run.clone(), self.minimum_block());
+            self.device.make(UblkPlan { folder, size: self.size, block });
             return Ok(());
         }
         if self.settings.attach == Attach::Nbd {
@@ -82,6 +89,9 @@ impl Volume {
             file.grow(self.size);
             return self.device.grow(&self.paths.fuse());
         }
+        if self.settings.attach == Attach::Ublk {
+            return self.grow_ublk();
+        }
         if let Err(error) = self.clients.resize_own(self.size) {
             return self.say(&format!("the block device does not grow: {error}"));
         }
@@ -89,19 +99,33 @@ impl Volume {
     }
 
     pub(super) fn close_device(&mut self) {
-        if self.fuse.is_some() { self.device.detach() } else { self.device.disconnect() }
+        // What went wrong before, growing say, has nothing to do with this.
+        self.device_trouble = None;
+        match self.device_kind() {
+            Some("fuse") => self.device.detach(),
+            Some("ublk") => self.device.end(),
+            _ => self.device.disconnect(),
+        }
     }
 
     /// By what the block device is, where there is one.
     pub(super) fn device_kind(&self) -> Option<&'static str> {
         let there = matches!(self.device.state, Settled::Present(_));
-        there.then_some(if self.fuse.is_some() { "fuse" } else { "nbd" })
+        there.then_some(match (&self.fuse, &self.ublk) {
+            (Some(_), _) => "fuse",
+            (_, Some(_)) => "ublk",
+            _ => "nbd",
+        })
     }
 
     /// Something was done about the device.
     pub(super) fn device_settled(&mut self) {
         match self.device.ended() {
-            Some(Outcome::Attached(device)) => self.say(&format!("block device: {}", device.display())),
+            Some(Outcome::Made(made)) => self.serve_ublk(made),
+            Some(Outcome::Attached(device)) => {
+                self.say(&format!("block device: {}", device.display()));
+                self.grow_ublk();
+            }
             Some(Outcome::Detached) => self.say("block device: none"),
             Some(Outcome::Refused(why)) => {
                 self.say(&why);
@@ -111,6 +135,7 @@ impl Volume {
         }
         if self.device.state == Settled::Absent && self.device_trouble.is_some() {
             self.unmount();
+            self.drop_ublk();
         }
     }
 
@@ -125,7 +150,7 @@ impl Volume {
     /// Nobody has the file open, no loop device rests on it, and the kernel is no client any more.
     pub(super) fn device_is_released(&mut self) -> bool {
         let absent = self.device.state == Settled::Absent;
-        let released = absent && self.fuse_opened == 0 && !self.clients.has_own();
+        let released = absent && self.fuse_opened == 0 && !self.clients.has_own() && self.ublk.is_none();
         if released && self.fuse.is_some() {
             self.unmount();
         }
@@ -172,10 +197,14 @@ impl Volume {
 
     pub(super) fn answer_fuse(&self, unique: u64, written: u32, answer: Answer) {
         let Some(file) = &self.fuse else { return };
-        let result = answer.result.map_err(|error| match error {
-            ClientError::Invalid => Errno::INVAL,
-            ClientError::NotPrimary | ClientError::Io | ClientError::NoQuorum => Errno::IO,
-        });
-        file.reply(unique, written, result);
+        file.reply(unique, written, answer.result.map_err(errno));
+    }
+}
+
+/// A request's failure in the kernel's words.
+pub(super) fn errno(error: ClientError) -> Errno {
+    match error {
+        ClientError::Invalid => Errno::INVAL,
+        ClientError::NotPrimary | ClientError::Io | ClientError::NoQuorum => Errno::IO,
     }
 }

@@ -9,6 +9,7 @@ mod orders;
 mod owner;
 mod report;
 mod start;
+mod ublk;
 
 pub use owner::Volume;
 pub use start::{Paths, StartError, clear_leftovers};

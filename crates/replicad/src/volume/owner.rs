@@ -17,7 +17,7 @@ use sd_notify::NotifyState;
 
 use super::orders::Orders;
 use super::start::{self, Paths, StartError};
-use crate::blockdev::{self, Device, FuseFile};
+use crate::blockdev::{self, Device, FuseFile, Ublk};
 use crate::control::ControlServer;
 use crate::disk::VolumeDisk;
 use crate::export::Server;
@@ -33,6 +33,7 @@ const SIGNAL: u64 = 1;
 const HANDLERS: u64 = 2;
 pub(super) const FUSE: u64 = 3;
 const DEVICE: u64 = 4;
+pub(super) const UBLK: u64 = 5;
 /// Tokens of what there is many of: from here on, each kind has so many.
 const KINDS: u64 = 1 << 32;
 const PEERS: u64 = KINDS;
@@ -44,7 +45,7 @@ const MAX_BYTES_UNDER_WAY: u64 = 32 << 20;
 const MAX_REQUESTS: usize = 1024;
 /// Requests and messages that are passed on together at most. All at once would take fewer system calls, and the processes
 /// would work one after the other instead of at the same time.
-const TOGETHER: usize = 8;
+pub(super) const TOGETHER: usize = 8;
 /// Signals that end the process in good order.
 const SIGNALS: [i32; 2] = [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT];
 
@@ -66,6 +67,7 @@ pub struct Volume {
     pub(super) fuse: Option<FuseFile>,
     /// How often the file is open.
     pub(super) fuse_opened: usize,
+    pub(super) ublk: Option<Ublk>,
     pub(super) device: Device,
     pub(super) device_trouble: Option<String>,
     /// Bytes that users see: what is on stable storage.
@@ -133,6 +135,7 @@ impl Volume {
             paths: paths.clone(),
             fuse: None,
             fuse_opened: 0,
+            ublk: None,
             device,
             device_trouble: None,
             signals,
@@ -189,7 +192,8 @@ impl Volume {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.disk.as_ref().is_some_and(VolumeDisk::wants_kick) {
+        let disk_waits = self.disk.as_ref().is_some_and(VolumeDisk::wants_kick);
+        if disk_waits || self.ublk.as_ref().is_some_and(Ublk::is_behind) {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
@@ -217,6 +221,7 @@ impl Volume {
                 }
             }
             FUSE => self.fuse_ready(),
+            UBLK => self.ublk_ready(),
             DEVICE => self.device_settled(),
             PEERS..CLIENTS => self.peers.ready(ready, &mut self.poller),
             CLIENTS..CALLERS => self.clients.ready(ready, &mut self.poller),
@@ -229,6 +234,7 @@ impl Volume {
         loop {
             let mut busy = self.take_disk();
             busy |= self.take_fuse();
+            busy |= self.take_ublk();
             let mut taken = 0;
             while let Some(event) = self.peers.events.pop_front() {
                 busy = true;
@@ -260,20 +266,25 @@ impl Volume {
                 break;
             }
         }
-        let full = self.requests.bytes() >= MAX_BYTES_UNDER_WAY
+        self.clients.pause(self.is_full(), &mut self.poller);
+    }
+
+    /// Whether so much is under way that nothing more is taken in. Something that is under way then ends that.
+    pub(super) fn is_full(&self) -> bool {
+        self.requests.bytes() >= MAX_BYTES_UNDER_WAY
             || self.requests.len() >= MAX_REQUESTS
-            || self.peers.backlog() as u64 >= MAX_BYTES_UNDER_WAY;
-        self.clients.pause(full, &mut self.poller);
+            || self.peers.backlog() as u64 >= MAX_BYTES_UNDER_WAY
     }
 
     /// Passes on what was taken in so far: the peers, the disk and the clients work on it while the rest is taken in.
-    fn send(&mut self) {
+    pub(super) fn send(&mut self) {
         // The peer's disk is further away than the own one: it begins first.
         self.peers.flush(&mut self.poller);
         if let Some(disk) = &mut self.disk {
             disk.kick();
         }
         self.clients.flush(&mut self.poller);
+        self.flush_ublk();
     }
 
     fn take_disk(&mut self) -> bool {

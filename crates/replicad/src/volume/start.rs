@@ -165,12 +165,12 @@ fn size(settings: &Settings, known: &LastKnown) -> Result<u64, StartError> {
     }
 }
 
-/// Opens the disk. The kernel lets go of it a moment after the process is gone that had requests under way on it: one
+/// Opens the disk to look at it. The kernel lets go of it a moment after the process is gone that had requests under way on it: one
 /// that takes the place of a process that was killed waits for that.
 fn open_when_free(path: &Path) -> Result<Store, StoreError> {
     let deadline = Instant::now() + RELEASE_TIMEOUT;
     loop {
-        match Store::open(path) {
+        match Store::open_to_read(path) {
             Err(StoreError::InUse(_)) if Instant::now() < deadline => std::thread::sleep(RELEASE_POLL),
             opened => return opened,
         }
