@@ -1,12 +1,13 @@
 # Thin: every target calls cargo, hactl or a script that can be run by hand as well.
 CARGO ?= cargo
 
-.PHONY: help build release test test-vm drill-replica sim-nightly lint demo vagrant-demo bench bench-vm bench-replica clean
+.PHONY: help build release test test-vm test-vm-trixie drill-replica sim-nightly lint demo vagrant-demo bench bench-vm bench-replica clean
 
 help:
 	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
 	@echo "make test   all tests that can run here; what cannot is named and counted as skipped"
 	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; about half an hour)"
+	@echo "make test-vm-trixie  the same for what needs Debian 13: the kernel's ublk driver (root, Debian; builds an image first)"
 	@echo "make drill-replica  one failover drill after the other of a volume of the replication engine: N=10 (root, Debian)"
 	@echo "make sim-nightly  the replication engine's simulator, many seeds: SEEDS=FROM..TO (0..100000)"
 	@echo "make lint   formatting, clippy, licences and bans, documentation, lengths"
@@ -27,6 +28,9 @@ test:
 
 test-vm:
 	scripts/test-vm.sh
+
+test-vm-trixie:
+	HACTL_TEST_VM_TRIXIE=1 scripts/test-vm.sh ublk_has_a_volume
 
 # In one lab; it ends with a table, and fails when a write is lost or the cluster is not verified after a drill.
 N ?= 10

@@ -8,6 +8,8 @@ use super::harness;
 
 /// The variable that asks for the tests in virtual machines when it is `1`.
 const ASKED: &str = "HACTL_TEST_VM";
+/// The same for those on Debian 13.
+const DEBIAN_13_ASKED: &str = "HACTL_TEST_VM_TRIXIE";
 
 /// A test in a lab: its name and what it does.
 pub(crate) type Test = (&'static str, fn());
@@ -32,11 +34,19 @@ pub(crate) fn run_tests_and(tests: &[Test], asked: &[(Test, Option<String>)]) ->
     harness::run_tests(&all)
 }
 
-/// Lists or runs tests in a lab of virtual machines, where they were asked for: they take minutes of all processors.
-pub(crate) fn run_vm_tests(tests: &[Test]) -> ExitCode {
-    let asked = std::env::var_os(ASKED).is_some_and(|value| value == "1");
-    let not_asked = (!asked).then(|| format!("they take long; `make test-vm` (or {ASKED}=1) runs them"));
-    list_or_run(tests, not_asked.or_else(|| missing(Backend::Vm)))
+/// Lists or runs tests in a lab of virtual machines, where they were asked for: they take minutes of all processors. Those of
+/// Debian 13 have to be asked for by themselves: they need another image, which takes minutes more to build.
+pub(crate) fn run_vm_tests(tests: &[Test], of_debian_13: &[Test]) -> ExitCode {
+    let missing = missing(Backend::Vm);
+    let gated = |tests: &[Test], variable, command| {
+        let asked = std::env::var_os(variable).is_some_and(|value| value == "1");
+        let not_asked = (!asked).then(|| format!("they take long; `{command}` (or {variable}=1) runs them"));
+        let missing = not_asked.or_else(|| missing.clone());
+        tests.iter().map(|(name, run)| harness::Test { name, run: *run, missing: missing.clone() }).collect()
+    };
+    let mut all: Vec<harness::Test> = gated(tests, ASKED, "make test-vm");
+    all.extend::<Vec<_>>(gated(of_debian_13, DEBIAN_13_ASKED, "make test-vm-trixie"));
+    harness::run_tests(&all)
 }
 
 /// What keeps tests from running here.
