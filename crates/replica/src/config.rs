@@ -206,7 +206,9 @@ pub enum ConfigError {
     #[error("al-extents {0} is outside {MIN_AL_EXTENTS} to {MAX_AL_EXTENTS}")]
     AlExtents(u16),
     /// A policy that has a meaning under protocol A only.
-    #[error("on-congestion pull-ahead and disconnect need protocol A: under B and C a write waits for the peer")]
+    #[error(
+        "on-congestion pull-ahead and disconnect need protocol A: under B and C a write waits for the peer"
+    )]
     CongestionProtocol,
     /// Too few or too many extents.
     #[error("congestion-extents {0} is outside 1 to {MAX_AL_EXTENTS}")]

@@ -111,7 +111,8 @@ impl Replica {
             self.set_disk_state(DiskState::Outdated);
         }
         // In the middle of a negotiation both decide by their reports, and this side is the target.
-        if settled && self.peers.get(&from).is_some_and(|peer| peer.replication == ReplicationState::Established)
+        if settled
+            && self.peers.get(&from).is_some_and(|peer| peer.replication == ReplicationState::Established)
         {
             self.set_replication(from, ReplicationState::Behind);
         }
