@@ -211,6 +211,7 @@ mod tests {
     /// A value that an option can have.
     fn sample(name: &str) -> &'static str {
         match name {
+            "on-congestion" => "block",
             "on-io-error" => "detach",
             "on-no-quorum" => "suspend-io",
             "quorum" => "majority",
