@@ -292,6 +292,8 @@ impl Replica {
         if !peer.is_settled() {
             return;
         }
+        // Between its report of a negotiation and the end of it, it tells nothing of the kind.
+        peer.answers |= peer.negotiation == Negotiation::Over;
         let lost_disk = peer.disk.has_data() && !report.disk.has_data();
         peer.role = report.role;
         peer.learn(&report);

@@ -67,7 +67,7 @@ pub(super) struct Peer {
     pub(super) unacknowledged: VecDeque<(Time, Unacknowledged)>,
     /// Bytes of the writes among these.
     pub(super) unacknowledged_bytes: u64,
-    /// It has acknowledged something that was sent since the last negotiation: so it has concluded that too.
+    /// It has said something since the last negotiation that shows that it has concluded that too.
     pub(super) answers: bool,
     /// How far it is, while it is left behind.
     pub(super) ahead: Option<Ahead>,
