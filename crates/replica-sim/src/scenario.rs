@@ -87,12 +87,7 @@ impl Scenario {
             min_rate: 1 << 20,
             checksums: rng.chance(30),
         };
-        shared.timeouts = Timeouts {
-            ping_int: Duration::from_millis(200),
-            ping_timeout: Duration::from_millis(100),
-            timeout: Duration::from_millis(150),
-            ko_count: 2,
-        };
+        shared.timeouts = short_timeouts();
         if rng.chance(30) {
             shared.on_io_error = OnIoError::PassOn;
         }
@@ -140,6 +135,15 @@ impl Scenario {
             grows,
             fault_every: Duration::from_millis(40 + rng.below(400)),
         }
+    }
+}
+
+fn short_timeouts() -> Timeouts {
+    Timeouts {
+        ping_int: Duration::from_millis(200),
+        ping_timeout: Duration::from_millis(100),
+        timeout: Duration::from_millis(150),
+        ko_count: 2,
     }
 }
 

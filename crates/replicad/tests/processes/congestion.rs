@@ -37,7 +37,7 @@ fn write_until(pair: &Pair, client: &mut Client, history: &mut History, state: &
     );
 }
 
-fn back(pair: &Pair, mut client: Client, history: &mut History) {
+fn back(pair: &mut Pair, mut client: Client, history: &mut History) {
     pair.proxy().slow(Duration::ZERO);
     pair.alpha.wait("in sync again", in_sync);
     history.check(&mut client);
@@ -47,20 +47,20 @@ fn back(pair: &Pair, mut client: Client, history: &mut History) {
 
 pub(crate) fn ahead() {
     let net = "protocol: A, on-congestion: pull-ahead, congestion-fill: 256K,";
-    let pair = Setup { net, proxied: true, ..Setup::default() }.in_use();
+    let mut pair = Setup { net, proxied: true, ..Setup::default() }.in_use();
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
     write_until(&pair, &mut client, &mut history, "Ahead");
     pair.beta.wait("it knows that it is outdated", |status| status["devices"][0]["disk-state"] != "UpToDate");
     history.flush(&mut client);
-    back(&pair, client, &mut history);
+    back(&mut pair, client, &mut history);
 }
 
 pub(crate) fn disconnect() {
     let net = "protocol: A, on-congestion: disconnect, congestion-fill: 256K,";
-    let pair = Setup { net, proxied: true, ..Setup::default() }.in_use();
+    let mut pair = Setup { net, proxied: true, ..Setup::default() }.in_use();
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
     write_until(&pair, &mut client, &mut history, "Connecting");
-    back(&pair, client, &mut history);
+    back(&mut pair, client, &mut history);
 }
