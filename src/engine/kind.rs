@@ -37,13 +37,16 @@ const BITMAP_BYTES_PER_BYTE: u64 = 8 * 4096;
 
 /// Options of DRBD that the engine `replica` has, by section (docs/replica.md). Those of `startup` are about DRBD's own
 /// script at boot, which Pacemaker does not use either: they are taken and mean nothing.
-const REPLICA_NET: [&str; 10] = [
+const REPLICA_NET: [&str; 13] = [
     "after-sb-0pri",
     "after-sb-1pri",
     "after-sb-2pri",
+    "congestion-extents",
+    "congestion-fill",
     "connect-int",
     "csums-alg",
     "ko-count",
+    "on-congestion",
     "ping-int",
     "ping-timeout",
     "shared-secret",
@@ -208,6 +211,7 @@ mod tests {
     /// A value that an option can have.
     fn sample(name: &str) -> &'static str {
         match name {
+            "on-congestion" => "block",
             "on-io-error" => "detach",
             "on-no-quorum" => "suspend-io",
             "quorum" => "majority",

@@ -140,6 +140,7 @@ impl World {
         if places.is_empty() {
             return None;
         }
+        self.note_left_behind(at);
         let mut holders = Vec::new();
         for other in DISKFUL {
             // It may have been written there just before the connection broke.
@@ -158,11 +159,26 @@ impl World {
         None
     }
 
+    /// A write was answered: a peer that is left behind may not be promoted from now on, whatever guards the cluster.
+    fn note_left_behind(&mut self, at: usize) {
+        let other = 1 - at;
+        let left = self
+            .replica(at)
+            .and_then(|replica| replica.peer_status(node(other)))
+            .is_some_and(|peer| peer.replication == ReplicationState::Ahead);
+        let lacks = self.nodes[at].disk.visible != self.nodes[other].disk.visible;
+        self.behind[other] |= left && lacks;
+    }
+
     /// A node became Primary: its content is what the promises say.
     pub(crate) fn promoted(&mut self, at: usize) {
         let strict = self.scenario.kind != Kind::Reckless;
         let own = self.replica(at).is_some_and(|replica| replica.disk_state() == DiskState::UpToDate);
         let from = if own { at } else { 1 - at };
+        if self.behind[from] {
+            return self
+                .fail(format!("node {at} was promoted with the data of node {from}, which was left behind"));
+        }
         let content: Vec<Block> = self.nodes[from].disk.visible.clone();
         let other_owner = self.history.owner[1 - at];
         self.history.holds[at] = self.history.holds[from];
@@ -194,9 +210,11 @@ impl World {
         if let Event::VerifyDone(_, differing @ 1..) = event {
             self.fail(format!("verification at node {at} found {differing} blocks that differ"));
         }
+        self.ahead += u64::from(matches!(event, Event::Replication(_, ReplicationState::Ahead)));
         if *event == Event::Disk(DiskState::UpToDate)
             && let Some(from) = self.source_of(at)
         {
+            self.behind[at] = false;
             self.history.in_sync(at, from, false);
         }
         if *event == Event::Disk(DiskState::Inconsistent) && self.history.discard[at] {
@@ -246,6 +264,9 @@ impl World {
         if established(a, b) && established(b, a) && !self.links[0].dead {
             let same = self.nodes[a].disk.visible == self.nodes[b].disk.visible;
             self.history.in_sync(a, b, same);
+            if same {
+                self.behind = [false; 2];
+            }
         }
     }
 }

@@ -27,8 +27,8 @@ fn one(seed: u64) -> ExitCode {
     match replica_sim::run(seed, true) {
         Ok(summary) => {
             println!(
-                "seed {seed}: {} steps, {} writes answered, every property holds",
-                summary.steps, summary.writes
+                "seed {seed}: {} steps, {} writes answered, Ahead {} times, every property holds",
+                summary.steps, summary.writes, summary.ahead
             );
             ExitCode::SUCCESS
         }
@@ -41,7 +41,7 @@ fn one(seed: u64) -> ExitCode {
 
 fn many(from: u64, to: u64) -> ExitCode {
     let next = AtomicU64::new(from);
-    let (failed, writes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (failed, writes, ahead) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -54,6 +54,7 @@ fn many(from: u64, to: u64) -> ExitCode {
                     match replica_sim::run(seed, false) {
                         Ok(summary) => {
                             writes.fetch_add(summary.writes, Ordering::Relaxed);
+                            ahead.fetch_add(summary.ahead, Ordering::Relaxed);
                         }
                         Err(failure) => {
                             failed.fetch_add(1, Ordering::Relaxed);
@@ -65,6 +66,11 @@ fn many(from: u64, to: u64) -> ExitCode {
         }
     });
     let failed = failed.into_inner();
-    println!("{} seeds, {} writes answered, {failed} failed", to.saturating_sub(from), writes.into_inner());
+    println!(
+        "{} seeds, {} writes answered, Ahead {} times, {failed} failed",
+        to.saturating_sub(from),
+        writes.into_inner(),
+        ahead.into_inner()
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

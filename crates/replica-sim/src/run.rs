@@ -21,6 +21,8 @@ pub struct Summary {
     pub steps: u64,
     /// Writes answered.
     pub writes: u64,
+    /// How often a Primary went Ahead of its peer.
+    pub ahead: u64,
 }
 
 /// A property was broken.
@@ -66,7 +68,7 @@ pub fn run(seed: u64, trace: bool) -> Result<Summary, Failure> {
                 rest = Some((world.now.after(REST), world.history.total));
             }
             Some((_, before)) if world.is_well() && world.history.total >= before + WRITES_AT_REST => {
-                return Ok(Summary { steps: world.steps, writes: world.history.total });
+                return Ok(Summary { steps: world.steps, writes: world.history.total, ahead: world.ahead });
             }
             Some((deadline, _)) if world.now > deadline => {
                 return Err(failure(&world, "the cluster does not come to rest".to_owned()));

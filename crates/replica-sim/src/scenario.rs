@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use replica::config::{Config, Fencing, OnIoError, OnNoQuorum, Protocol, QuorumPolicy, SyncConfig, Timeouts};
+use replica::config::{
+    Config, Congestion, Fencing, OnCongestion, OnIoError, OnNoQuorum, Protocol, QuorumPolicy, SyncConfig,
+    Timeouts,
+};
 use replica::ids::{BLOCK_BYTES, NodeId};
 use replica::split_brain::{After0Pri, After1Pri, After2Pri, Policies};
 
@@ -14,6 +17,8 @@ pub(crate) const VOLUME_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) const MAX_GROWTH_BYTES: u64 = 16 * 1024 * 1024;
 /// Blocks that the workload uses.
 const HOT_BLOCKS: u64 = 24;
+/// Seeds with this bit are runs under protocol A that do something about congestion.
+const CONGESTED_SEED_BIT: u64 = 1 << 32;
 
 /// What keeps two partitions from both going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub(crate) struct Scenario {
     pub(crate) disk_errors: bool,
     /// The network is slow now and then.
     pub(crate) slow_network: bool,
+    /// Data takes its time between the two disks, and something is done about that.
+    pub(crate) congested: bool,
     /// Devices grow, and the volume with them.
     pub(crate) grows: bool,
     /// How long between two faults, on average.
@@ -69,6 +76,10 @@ impl Scenario {
         let nodes = if kind == Kind::Quorum { 3 } else { 2 };
         let mut shared = Config::new(node(0), VOLUME_BYTES);
         shared.protocol = if rng.chance(70) { Protocol::C } else { [Protocol::A, Protocol::B][rng.index(2)] };
+        let chosen = seed & CONGESTED_SEED_BIT != 0;
+        if chosen {
+            shared.protocol = Protocol::A;
+        }
         shared.al_extents = 4 + rng.below(5) as u16;
         shared.sync = SyncConfig {
             fill_target_bytes: BLOCK_BYTES << rng.below(8),
@@ -76,12 +87,7 @@ impl Scenario {
             min_rate: 1 << 20,
             checksums: rng.chance(30),
         };
-        shared.timeouts = Timeouts {
-            ping_int: Duration::from_millis(200),
-            ping_timeout: Duration::from_millis(100),
-            timeout: Duration::from_millis(150),
-            ko_count: 2,
-        };
+        shared.timeouts = short_timeouts();
         if rng.chance(30) {
             shared.on_io_error = OnIoError::PassOn;
         }
@@ -94,7 +100,8 @@ impl Scenario {
             Kind::Fencing => shared.fencing = Fencing::ResourceAndStonith,
             Kind::Reckless => shared.after_split_brain = policies(rng),
         }
-        let configs = (0..nodes)
+        shared.congestion = congestion(seed, chosen, &shared);
+        let configs: Vec<Config> = (0..nodes)
             .map(|id| {
                 let mut config = shared.clone();
                 config.node = node(id);
@@ -124,9 +131,36 @@ impl Scenario {
             blank: rng.chance(20),
             disk_errors: rng.chance(30),
             slow_network: rng.chance(30),
+            congested: shared.congestion.policy != OnCongestion::Block,
             grows,
             fault_every: Duration::from_millis(40 + rng.below(400)),
         }
+    }
+}
+
+fn short_timeouts() -> Timeouts {
+    Timeouts {
+        ping_int: Duration::from_millis(200),
+        ping_timeout: Duration::from_millis(100),
+        timeout: Duration::from_millis(150),
+        ko_count: 2,
+    }
+}
+
+/// Drawn apart, so that runs without congestion stay what they were.
+fn congestion(seed: u64, chosen: bool, config: &Config) -> Congestion {
+    let rng = &mut Rng::new(!seed);
+    let policy = match rng.below(10) {
+        0..7 => OnCongestion::PullAhead,
+        7..9 => OnCongestion::Disconnect,
+        _ if chosen => OnCongestion::PullAhead,
+        _ => OnCongestion::Block,
+    };
+    let fill_bytes = if rng.chance(80) { BLOCK_BYTES << rng.below(5) } else { 0 };
+    let extents = rng.chance(60).then(|| 1 + rng.below(u64::from(config.al_extents)) as u16);
+    match config.protocol {
+        Protocol::A => Congestion { policy, fill_bytes, extents },
+        Protocol::B | Protocol::C => Congestion::default(),
     }
 }
 

@@ -68,6 +68,10 @@ pub(crate) struct World {
     /// Faults are over.
     pub(crate) calm: bool,
     pub(crate) steps: u64,
+    /// How often a Primary went on without a peer that did not keep up.
+    pub(crate) ahead: u64,
+    /// Nodes that were left behind by writes that were answered, and were not brought back since.
+    pub(crate) behind: [bool; 2],
     pub(crate) violation: Option<String>,
     pub(crate) trace: bool,
 }
@@ -115,6 +119,8 @@ impl World {
             links,
             calm: false,
             steps: 0,
+            ahead: 0,
+            behind: [false; 2],
             violation: None,
             trace,
         }
@@ -345,8 +351,10 @@ impl World {
         let slow = self.scenario.slow_network && self.rng.chance(2);
         let wait = if slow { self.rng.micros(1_000, 60_000) } else { self.rng.micros(30, 800) };
         let channel = usize::from(message.channel() == Channel::Control);
+        let narrow = self.scenario.congested && !self.calm && link == 0 && message.channel() == Channel::Data;
+        let takes = if narrow { self.rng.micros(0, 5_000) } else { Duration::ZERO };
         let state = &mut self.links[link];
-        let when = self.now.after(wait).max(state.next_free[end][channel]);
+        let when = self.now.after(wait).max(state.next_free[end][channel]).after(takes);
         state.next_free[end][channel] = when;
         let epoch = state.epoch;
         self.at(when, Next::Deliver { link, from, epoch, message: Box::new(message) });

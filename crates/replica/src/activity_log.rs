@@ -40,6 +40,8 @@ pub struct ActivityLog {
     slots: Vec<Slot>,
     by_extent: BTreeMap<u32, u16>,
     in_flight: Option<Vec<(u16, u32)>>,
+    /// Slots with holders.
+    held: usize,
     number: u32,
     next_context: u16,
     clock: u64,
@@ -53,6 +55,7 @@ impl ActivityLog {
             slots: vec![Slot::default(); usize::from(slots)],
             by_extent: BTreeMap::new(),
             in_flight: None,
+            held: 0,
             number: newest,
             next_context: 0,
             clock: 0,
@@ -75,6 +78,7 @@ impl ActivityLog {
         for extent in extents {
             if let Some(slot) = self.by_extent.get(extent) {
                 let slot = &mut self.slots[usize::from(*slot)];
+                self.held += usize::from(slot.holders == 0);
                 slot.holders += 1;
                 slot.used = self.clock;
             }
@@ -86,8 +90,15 @@ impl ActivityLog {
     pub fn release(&mut self, extent: u32) {
         if let Some(slot) = self.by_extent.get(&extent) {
             let slot = &mut self.slots[usize::from(*slot)];
+            self.held -= usize::from(slot.holders == 1);
             slot.holders = slot.holders.saturating_sub(1);
         }
+    }
+
+    /// How many extents somebody holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// Whether a transaction is on its way.
@@ -206,8 +217,13 @@ mod tests {
             assert!(log.hold(&[extent]));
         }
         assert!(log.begin(&[4], &[]).is_none(), "every slot is held");
+        assert_eq!(log.held(), 4);
+        assert!(log.hold(&[2]));
+        log.release(2);
+        assert_eq!(log.held(), 4, "held twice, let go of once");
         log.release(2);
         log.release(1);
+        assert_eq!(log.held(), 2);
         let pending = log.begin(&[4], &[]).unwrap();
         assert_eq!(pending.evicted, vec![1]);
         assert!(!log.hold(&[1]), "an evicted extent is out as soon as its eviction is on its way");

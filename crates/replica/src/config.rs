@@ -82,6 +82,30 @@ pub enum OnIoError {
     CallHandler,
 }
 
+/// What a Primary does about a peer that does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCongestion {
+    /// It waits, once no more can be sent.
+    #[default]
+    Block,
+    /// It stops sending, marks what the peer lacks, and brings it back later.
+    PullAhead,
+    /// It gives the connection up; once connected anew the peer is brought back.
+    Disconnect,
+}
+
+/// When a peer does not keep up, and what is done about it. Only under protocol A: under B and C a write is answered by
+/// the peer, so that a slow one slows the application down before anything piles up (DRBD refuses it just so).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Congestion {
+    /// What is done.
+    pub policy: OnCongestion,
+    /// Bytes sent and not acknowledged, at least; 0: they do not count.
+    pub fill_bytes: u64,
+    /// Extents of the activity log in use, at least; none: all of them.
+    pub extents: Option<u16>,
+}
+
 /// Resynchronisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SyncConfig {
@@ -158,6 +182,8 @@ pub struct Config {
     pub on_io_error: OnIoError,
     /// Extents of the activity log.
     pub al_extents: u16,
+    /// Peers that do not keep up.
+    pub congestion: Congestion,
     /// Resynchronisation.
     pub sync: SyncConfig,
     /// Waits.
@@ -179,6 +205,14 @@ pub enum ConfigError {
     /// Too few or too many extents.
     #[error("al-extents {0} is outside {MIN_AL_EXTENTS} to {MAX_AL_EXTENTS}")]
     AlExtents(u16),
+    /// A policy that has a meaning under protocol A only.
+    #[error(
+        "on-congestion pull-ahead and disconnect need protocol A: under B and C a write waits for the peer"
+    )]
+    CongestionProtocol,
+    /// Too few or too many extents.
+    #[error("congestion-extents {0} is outside 1 to {MAX_AL_EXTENTS}")]
+    CongestionExtents(u16),
     /// Nothing could ever be in flight.
     #[error("the resynchronisation's fill target and rates must not be zero")]
     SyncRates,
@@ -200,6 +234,7 @@ impl Config {
             after_split_brain: Policies::default(),
             on_io_error: OnIoError::default(),
             al_extents: MAX_AL_EXTENTS,
+            congestion: Congestion::default(),
             sync: SyncConfig::default(),
             timeouts: Timeouts::default(),
         }
@@ -235,6 +270,14 @@ impl Config {
         if !(MIN_AL_EXTENTS..=MAX_AL_EXTENTS).contains(&self.al_extents) {
             return Err(ConfigError::AlExtents(self.al_extents));
         }
+        if self.congestion.policy != OnCongestion::Block && self.protocol != Protocol::A {
+            return Err(ConfigError::CongestionProtocol);
+        }
+        if let Some(extents) = self.congestion.extents
+            && !(1..=MAX_AL_EXTENTS).contains(&extents)
+        {
+            return Err(ConfigError::CongestionExtents(extents));
+        }
         if self.sync.fill_target_bytes == 0 || self.sync.max_rate == 0 || self.sync.min_rate == 0 {
             return Err(ConfigError::SyncRates);
         }
@@ -257,6 +300,14 @@ mod tests {
         assert_eq!(good.clone().with_peer(node(3), false).check(), Err(ConfigError::DiskfulNodes(3)));
         assert_eq!(good.clone().with_peer(node(0), true).check(), Err(ConfigError::OwnPeer(node(0))));
         assert_eq!(Config { size: 1000, ..good.clone() }.check(), Err(ConfigError::Size(1000)));
-        assert_eq!(Config { al_extents: 3, ..good }.check(), Err(ConfigError::AlExtents(3)));
+        assert_eq!(Config { al_extents: 3, ..good.clone() }.check(), Err(ConfigError::AlExtents(3)));
+        let ahead = Congestion { policy: OnCongestion::PullAhead, ..Congestion::default() };
+        for protocol in [Protocol::B, Protocol::C] {
+            let config = Config { protocol, congestion: ahead, ..good.clone() };
+            assert_eq!(config.check(), Err(ConfigError::CongestionProtocol));
+        }
+        assert_eq!(Config { protocol: Protocol::A, congestion: ahead, ..good.clone() }.check(), Ok(()));
+        let none = Congestion { extents: Some(0), ..Congestion::default() };
+        assert_eq!(Config { congestion: none, ..good }.check(), Err(ConfigError::CongestionExtents(0)));
     }
 }

@@ -27,9 +27,11 @@
 //!   and does not begin when quorum is lost over that.
 //! - **Knowledge votes, not presence**: a node without its disk does not help to win quorum, only to keep it; and a disk
 //!   that is given up while others go on says of itself that it is outdated.
+//! - **Who is left behind knows it**: a Primary that goes Ahead of a peer lets no write in before the peer has recorded
+//!   that its data is outdated, and a new generation has begun.
 //! - **A flush fails once for writes that went with a peer's cache**, when there was no other place where they were.
 //!
-//! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries, Ahead/Behind.
+//! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries.
 //!
 //! What no replica can know: when its disk fails so completely that not even a last word can be written on it, others go
 //! on without it, it loses its power, and then the same disk works again and nobody else is there. Such a disk has to be

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use replica::config::{
-    Fencing, MAX_AL_EXTENTS, OnIoError, OnNoQuorum, Protocol, QuorumPolicy, SyncConfig, Timeouts,
+    ConfigError, Congestion, Fencing, MAX_AL_EXTENTS, OnCongestion, OnIoError, OnNoQuorum, Protocol,
+    QuorumPolicy, SyncConfig, Timeouts,
 };
 use replica::split_brain::{After0Pri, After1Pri, After2Pri, Policies};
 use replica::{Config, NodeId};
@@ -31,6 +32,8 @@ const VERSION: u32 = 1;
 const TENTH: u64 = 100;
 /// Bytes in a unit of the rates and of `c-fill-target`.
 const KIB: u64 = 1024;
+/// Bytes in a unit of `congestion-fill`, where none is named, as in DRBD.
+const SECTOR: u64 = 512;
 /// Seconds between two attempts to connect. DRBD waits 10, but there both sides dial; here only one does.
 const CONNECT_INT: u64 = 1;
 /// Longest name of a volume, in bytes.
@@ -125,6 +128,9 @@ struct Net {
     after_sb_1pri: Option<String>,
     after_sb_2pri: Option<String>,
     csums_alg: Option<String>,
+    on_congestion: Option<String>,
+    congestion_fill: Option<String>,
+    congestion_extents: Option<u16>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -260,6 +266,10 @@ impl Settings {
             }
         }
         fill(&mut config, &file, &ids)?;
+        if config.congestion.policy != OnCongestion::Block && config.protocol != Protocol::A {
+            // Whatever the size, and before the device is asked for it.
+            return Err(ConfigError::CongestionProtocol.into());
+        }
         if let Some(size) = file.size {
             // Checked as far as it is known; without a size the device's decides.
             Config { size, ..config.clone() }.check()?;
@@ -371,6 +381,7 @@ fn fill(config: &mut Config, file: &File, ids: &BTreeMap<String, NodeId>) -> Res
     config.quorum = quorum(options.quorum.as_deref())?;
     config.after_split_brain = policies(net, ids)?;
     config.al_extents = disk.al_extents.unwrap_or(MAX_AL_EXTENTS);
+    config.congestion = congestion(net)?;
     let default = SyncConfig::default();
     let kib = |given: Option<u64>, default: u64| given.map_or(default, |kib| kib.saturating_mul(KIB));
     config.sync = SyncConfig {
@@ -388,6 +399,28 @@ fn fill(config: &mut Config, file: &File, ids: &BTreeMap<String, NodeId>) -> Res
         ko_count: net.ko_count.unwrap_or(default.ko_count),
     };
     Ok(())
+}
+
+fn congestion(net: &Net) -> Result<Congestion, SettingsError> {
+    let policies = [
+        ("block", OnCongestion::Block),
+        ("pull-ahead", OnCongestion::PullAhead),
+        ("disconnect", OnCongestion::Disconnect),
+    ];
+    Ok(Congestion {
+        policy: word("on-congestion", net.on_congestion.as_deref(), &policies, OnCongestion::Block)?,
+        fill_bytes: net.congestion_fill.as_deref().map_or(Ok(0), size)?,
+        extents: net.congestion_extents,
+    })
+}
+
+/// A size as DRBD writes it: a number, and `s`, `K`, `M` or `G`; sectors, where nothing is said.
+fn size(given: &str) -> Result<u64, SettingsError> {
+    let units = [('s', SECTOR), ('K', KIB), ('M', KIB * KIB), ('G', KIB * KIB * KIB)];
+    let unit = units.iter().find_map(|(unit, bytes)| Some((given.strip_suffix(*unit)?, *bytes)));
+    let (number, unit) = unit.unwrap_or((given, SECTOR));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    bytes.ok_or_else(|| value(format!("congestion-fill: {given:?} is no size such as 2048s, 512K or 4M")))
 }
 
 fn quorum(given: Option<&str>) -> Result<QuorumPolicy, SettingsError> {
@@ -482,6 +515,23 @@ options: { quorum: 2 }
         }
         assert_eq!(read(GOOD, "alpha").unwrap().attach, Attach::None);
         assert!(read(&format!("{GOOD}attach: loop\n"), "alpha").unwrap_err().contains("loop"));
+    }
+
+    #[test]
+    fn congestion_is_for_protocol_a_and_has_drbds_units() {
+        let with = |options: &str| read(&GOOD.replace("protocol: B,", options), "alpha");
+        let congestion = |options: &str| with(options).unwrap().config(1 << 30).congestion;
+        assert_eq!(congestion("protocol: B,"), Congestion::default());
+        let all = "protocol: A, on-congestion: pull-ahead, congestion-fill: 4M, congestion-extents: 500,";
+        let expected =
+            Congestion { policy: OnCongestion::PullAhead, fill_bytes: 4 << 20, extents: Some(500) };
+        assert_eq!(congestion(all), expected);
+        assert_eq!(congestion("protocol: A, congestion-fill: 8,").fill_bytes, 4096);
+        assert_eq!(congestion("protocol: A, on-congestion: disconnect,").policy, OnCongestion::Disconnect);
+        let refused = |options: &str| with(options).unwrap_err();
+        assert!(refused("protocol: C, on-congestion: pull-ahead,").contains("cannot be used"));
+        assert!(refused("protocol: A, on-congestion: pullahead,").contains("block, pull-ahead, disconnect"));
+        assert!(refused("protocol: A, congestion-fill: 4T,").contains("512K"));
     }
 
     #[test]

@@ -52,6 +52,9 @@ impl Replica {
         if self.is_about_to_negotiate() || self.becomes_target() || !self.may_answer() {
             return false;
         }
+        if self.relieve_congestion() {
+            return false;
+        }
         let Some(write) = self.writes.get(&id) else { return true };
         let blocks = write.blocks;
         let extents: Vec<u32> = ActivityLog::extents(write.offset, write.body.bytes()).collect();

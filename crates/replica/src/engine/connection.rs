@@ -137,6 +137,8 @@ impl Replica {
         self.reads_without(peer);
         if let Some(state) = self.peers.get_mut(&peer) {
             state.unacknowledged.clear();
+            state.unacknowledged_bytes = 0;
+            state.ahead = None;
             state.replication = ReplicationState::Off;
         }
         // It may have lost what was answered on its word; that must not go unnoticed even if nothing more is written.
@@ -202,6 +204,8 @@ impl Replica {
             Message::Written { id } => self.write_written(from, id),
             Message::WriteFailed { id } => self.write_failed(from, id),
             Message::BarrierDone { epoch } => self.barrier_done(from, epoch),
+            Message::PullAhead { id } => self.fall_behind(from, id),
+            Message::Behind { id } => self.peer_is_behind(from, id),
             Message::Read { id, offset, len } => self.peer_read(from, id, offset, len),
             Message::ReadDone { id, data } => self.remote_read_done(from, id, data),
             Message::SyncBegin { base } => self.sync_begin(from, base),

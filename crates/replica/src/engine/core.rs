@@ -166,6 +166,7 @@ impl Replica {
     /// Everything that may have become possible.
     fn progress(&mut self) {
         self.check_timers();
+        self.continue_ahead();
         self.continue_change();
         self.continue_negotiations();
         self.admit();
@@ -279,6 +280,7 @@ impl Replica {
             }
             After::SourceCommitted { peer, session } => self.source_recorded(peer, session),
             After::SyncDone { peer, session } => self.sync_done_recorded(peer, session),
+            After::Behind { peer, session, id } => self.behind_recorded(peer, session, id),
             After::OutdatedForGoodbye { peer, session } => {
                 if self.is_session(peer, session) {
                     self.say_goodbye(peer, true);

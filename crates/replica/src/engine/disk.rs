@@ -75,6 +75,11 @@ pub(super) enum After {
         peer: NodeId,
         session: u64,
     },
+    Behind {
+        peer: NodeId,
+        session: u64,
+        id: u64,
+    },
     OutdatedForGoodbye {
         peer: NodeId,
         session: u64,

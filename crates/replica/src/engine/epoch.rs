@@ -262,6 +262,7 @@ impl Replica {
             let earlier =
                 |what: &Unacknowledged| matches!(what, Unacknowledged::Epoch(sent) if *sent <= number);
             peer.unacknowledged.retain(|(_, what)| !earlier(what));
+            peer.answers = true;
         }
         let counts = self.peers.get(&from).is_some_and(super::peer::Peer::has_good_data);
         let instance = self.peers.get(&from).map_or(0, |peer| peer.disk_instance);

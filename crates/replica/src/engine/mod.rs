@@ -3,11 +3,12 @@
 //! `core` dispatches; each other file is one concept of it: `admission` and `write` are a write's way through, `epoch`
 //! what makes it stable, `secondary` the peer's side of it, `connection` and `negotiation` how two nodes meet, `sync`
 //! and `sync_source` the two sides of a resynchronisation, `verify` the comparison, `generation_change` new generations,
-//! `orders` what the admin says of the data,
+//! `orders` what the admin says of the data, `congestion` peers that do not keep up,
 //! `role` promotion and demotion, `guard` quorum, fencing and suspension, `disk` the own disk and its metadata, `timers`
 //! the waits. None of them does I/O or reads a clock.
 
 mod admission;
+mod congestion;
 mod connection;
 mod core;
 mod disk;

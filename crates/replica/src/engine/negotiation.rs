@@ -127,6 +127,7 @@ impl Replica {
         };
         peer.role = theirs.role;
         peer.disk = theirs.disk;
+        peer.answers = false;
         peer.learn(&theirs);
         if self.disk.state == DiskState::UpToDate {
             // All that was answered is here.
@@ -291,6 +292,8 @@ impl Replica {
         if !peer.is_settled() {
             return;
         }
+        // Between its report of a negotiation and the end of it, it tells nothing of the kind.
+        peer.answers |= peer.negotiation == Negotiation::Over;
         let lost_disk = peer.disk.has_data() && !report.disk.has_data();
         peer.role = report.role;
         peer.learn(&report);
@@ -298,7 +301,9 @@ impl Replica {
             self.peer_lost_disk(from);
         }
         if let Some(peer) = self.peers.get_mut(&from) {
-            peer.disk = report.disk;
+            // What it said before it heard that it is left behind counts no more.
+            let stale = peer.replication == ReplicationState::Ahead && report.disk == DiskState::UpToDate;
+            peer.disk = if stale { DiskState::Outdated } else { report.disk };
         }
         self.update_quorum();
         if self.promised.is_some_and(|(to, _)| to == from) && report.role == Role::Primary {

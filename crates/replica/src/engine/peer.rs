@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::congestion::Ahead;
 use super::secondary::Incoming;
 use super::sync::SyncTarget;
 use super::sync_source::Serve;
@@ -64,6 +65,12 @@ pub(super) struct Peer {
     pub(super) since: Time,
     /// Sent and not yet acknowledged: write or epoch, and when.
     pub(super) unacknowledged: VecDeque<(Time, Unacknowledged)>,
+    /// Bytes of the writes among these.
+    pub(super) unacknowledged_bytes: u64,
+    /// It has said something since the last negotiation that shows that it has concluded that too.
+    pub(super) answers: bool,
+    /// How far it is, while it is left behind.
+    pub(super) ahead: Option<Ahead>,
     /// The base that a full copy was promised.
     pub(super) base: Option<Generation>,
 }
@@ -104,6 +111,9 @@ impl Peer {
             ping_sent: None,
             since: Time::default(),
             unacknowledged: VecDeque::new(),
+            unacknowledged_bytes: 0,
+            answers: false,
+            ahead: None,
             base: None,
         }
     }

@@ -63,7 +63,10 @@ pub(super) struct Demotion {
 impl Replica {
     fn promotion_view(&self, force: bool) -> PromotionView {
         let changing = |state: ReplicationState| {
-            matches!(state, ReplicationState::WFBitMapS | ReplicationState::WFBitMapT)
+            matches!(
+                state,
+                ReplicationState::WFBitMapS | ReplicationState::WFBitMapT | ReplicationState::Behind
+            )
         };
         let peers = self.peers.values().map(|peer| PeerView {
             node: peer.id,

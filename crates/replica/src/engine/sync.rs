@@ -374,6 +374,7 @@ impl Replica {
     pub(super) fn stop_all_syncs(&mut self) {
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
             self.stop_sync(peer);
+            self.end_ahead_without_disk(peer);
             if self.peers.get(&peer).is_some_and(|peer| peer.is_settled()) {
                 self.set_replication(peer, ReplicationState::Established);
             }

@@ -126,6 +126,7 @@ impl Replica {
             let now = self.now;
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.unacknowledged.push_back((now, Unacknowledged::Write(id)));
+                state.unacknowledged_bytes += body.bytes();
             }
             let write = WireWrite { id, offset, body: body.clone() };
             self.send(peer, Message::Write { write });
@@ -202,6 +203,11 @@ impl Replica {
             && let Some(index) = peer.unacknowledged.iter().position(|(_, sent)| *sent == what)
         {
             peer.unacknowledged.remove(index);
+            peer.answers = true;
+            if let Unacknowledged::Write(id) = what {
+                let bytes = self.writes.get(&id).map_or(0, |write| write.body.bytes());
+                peer.unacknowledged_bytes = peer.unacknowledged_bytes.saturating_sub(bytes);
+            }
         }
     }
 

@@ -118,6 +118,8 @@ fn message() -> impl Strategy<Value = Message> {
             clean
         }),
         any::<u64>().prop_map(|epoch| Message::BarrierDone { epoch }),
+        any::<u64>().prop_map(|id| Message::PullAhead { id }),
+        any::<u64>().prop_map(|id| Message::Behind { id }),
         any::<bool>().prop_map(|outdated| Message::Goodbye { outdated }),
         (any::<u64>(), prop::option::of(any::<u128>()))
             .prop_map(|(id, checksum)| Message::VerifyAnswer { id, checksum }),

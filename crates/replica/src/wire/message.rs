@@ -10,7 +10,7 @@ use crate::ids::{BlockRange, NodeId};
 use crate::state::{DiskState, Role};
 
 /// The version of the messages. Both sides must have the same.
-pub const WIRE_VERSION: u8 = 2;
+pub const WIRE_VERSION: u8 = 3;
 /// Bytes of the length before data.
 pub(super) const DATA_LENGTH_BYTES: usize = 4;
 /// Bytes of a write's number and offset, of the kind of its body, and of the length of its data.
@@ -530,6 +530,17 @@ messages! {
     },
     /// It is recorded.
     40 Data ResizeDone {
+        /// Which.
+        id: u64,
+    },
+    /// The sender, a Primary, sends no more writes for now, and goes on without the receiver: record that the data there
+    /// is outdated. Overtakes the writes sent before, which are still to be written.
+    41 Control PullAhead {
+        /// Numbered by the sender.
+        id: u64,
+    },
+    /// It is recorded.
+    42 Control Behind {
         /// Which.
         id: u64,
     },

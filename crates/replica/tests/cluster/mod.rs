@@ -12,7 +12,7 @@ use replica::ids::{BLOCK_BYTES, BlockRange};
 use replica::io::{ClientRequest, DiskOp};
 use replica::metadata::{Attached, Superblock};
 use replica::state::{ConnectionState, DiskState, ReplicationState, Role};
-use replica::wire::{Frames, Message, WriteBody, encode};
+use replica::wire::{Channel, Frames, Message, WriteBody, encode};
 use replica::{
     Admin, AdminError, ClientError, Config, DiskError, Event, Handler, Input, NodeId, Output, PeerStatus,
     Replica, RequestId, Time,
@@ -60,6 +60,10 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     now: Time,
     wire: VecDeque<(usize, usize, u64, Bytes)>,
+    /// What a slow or mute wire keeps back.
+    kept: VecDeque<(usize, usize, u64, Bytes)>,
+    slow: BTreeSet<(usize, usize)>,
+    mute: BTreeSet<(usize, usize)>,
     up: BTreeMap<(usize, usize), u64>,
     cut: BTreeSet<(usize, usize)>,
     inputs: VecDeque<(usize, u64, Input)>,
@@ -118,6 +122,9 @@ impl Cluster {
             nodes: nodes.collect(),
             now: Time(1_000_000_000),
             wire: VecDeque::new(),
+            kept: VecDeque::new(),
+            slow: BTreeSet::new(),
+            mute: BTreeSet::new(),
             up: BTreeMap::new(),
             cut: BTreeSet::new(),
             inputs: VecDeque::new(),
@@ -210,6 +217,24 @@ impl Cluster {
 
     pub fn heal(&mut self, a: usize, b: usize) {
         self.cut.remove(&pair(a, b));
+        self.pump();
+    }
+
+    /// Data from one to the other is kept back until [`Self::let_pass`]; acknowledgements and pings are not.
+    pub fn slow(&mut self, from: usize, to: usize) {
+        self.slow.insert((from, to));
+    }
+
+    /// Everything from one to the other is kept back.
+    pub fn mute(&mut self, from: usize, to: usize) {
+        self.mute.insert((from, to));
+    }
+
+    /// What was kept back arrives, and nothing is kept back any more.
+    pub fn let_pass(&mut self) {
+        self.slow.clear();
+        self.mute.clear();
+        self.wire.append(&mut self.kept);
         self.pump();
     }
 
@@ -344,7 +369,10 @@ impl Cluster {
         encode(message, &mut bytes);
         *self.sent.entry(message.name()).or_default() += bytes.len() as u64;
         if let Some(session) = self.up.get(&pair(from, to)) {
-            self.wire.push_back((from, to, *session, bytes.freeze()));
+            let slow = message.channel() == Channel::Data && self.slow.contains(&(from, to));
+            let keep = slow || self.mute.contains(&(from, to));
+            let wire = if keep { &mut self.kept } else { &mut self.wire };
+            wire.push_back((from, to, *session, bytes.freeze()));
         }
     }
 

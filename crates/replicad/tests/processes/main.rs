@@ -13,6 +13,7 @@ mod harness;
 mod fuse_wire;
 
 mod blockdev;
+mod congestion;
 mod disks;
 mod failures;
 mod fencing;
@@ -65,6 +66,8 @@ fn main() -> std::process::ExitCode {
         on_media("the_survivor_of_a_power_cut_has_all_and_the_other_catches_up", power::one),
         test("protocols_differ_in_what_they_wait_for", &[], protocols::waits),
         test("under_protocols_a_and_b_a_flush_reaches_the_peer", &[], protocols::flushed),
+        test("a_primary_goes_ahead_of_a_slow_link_and_comes_back", &[], congestion::ahead),
+        test("a_peer_on_a_slow_link_is_let_go_and_comes_back", &[], congestion::disconnect),
         test("io_waits_for_the_answer_of_the_fence_peer_handler", &[], fencing::exit_codes),
         test("a_promotion_stands_or_falls_with_the_fence_peer_handler", &[], fencing::promotion),
         test("a_damaged_link_costs_a_connection_and_nothing_else", &[], link::damaged),

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Bytes passed on at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -18,6 +19,8 @@ struct State {
     /// A bit of every piece that is at least this large is flipped; 0: of none.
     damage_from: AtomicUsize,
     damaged: AtomicUsize,
+    /// Milliseconds that each piece takes on its way.
+    wait_ms: AtomicUsize,
     accepted: AtomicUsize,
     ended: AtomicBool,
     seen: Mutex<Vec<u8>>,
@@ -34,6 +37,8 @@ pub(crate) struct Proxy {
 fn pass(state: &State, mut from: TcpStream, mut to: TcpStream) {
     let mut piece = vec![0; PIECE_BYTES];
     while let Ok(bytes @ 1..) = from.read(&mut piece) {
+        let wait_ms = state.wait_ms.load(Ordering::SeqCst) as u64;
+        std::thread::sleep(Duration::from_millis(wait_ms));
         let smallest = state.damage_from.load(Ordering::SeqCst);
         if smallest > 0 && bytes >= smallest {
             piece[bytes / 2] ^= 0x10;
@@ -88,6 +93,11 @@ impl Proxy {
     /// Flips a bit of the next piece that is at least so large.
     pub(crate) fn damage(&self, smallest: usize) {
         self.state.damage_from.store(smallest, Ordering::SeqCst);
+    }
+
+    /// From now on each piece takes so long on its way.
+    pub(crate) fn slow(&self, wait: Duration) {
+        self.state.wait_ms.store(wait.as_millis() as usize, Ordering::SeqCst);
     }
 
     /// How many pieces were damaged.
