@@ -47,7 +47,7 @@ fn back(pair: &mut Pair, mut client: Client, history: &mut History) {
 }
 
 pub(crate) fn ahead() {
-    let net = "protocol: A, on-congestion: pull-ahead, congestion-fill: 256K,";
+    let net = "protocol: A, on-congestion: pull-ahead, congestion-fill: 1M,";
     let mut pair = Setup { net, proxied: true, ..Setup::default() }.in_use();
     let mut client = Client::open(&pair.alpha.nbd()).unwrap();
     let mut history = History::default();
