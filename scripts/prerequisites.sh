@@ -5,7 +5,7 @@ set -euo pipefail
 packages=(
     mmdebstrap systemd-container apt-utils nftables iproute2 openssh-server openssh-client
     pacemaker-cli-utils libxml2-utils ca-certificates gcc libc6-dev make procps sudo curl
-    libnbd-bin python3-libnbd qemu-utils fio drbd-utils
+    libnbd-bin python3-libnbd qemu-utils fio drbd-utils lvm2 cryptsetup-bin
 )
 # Only the tests in virtual machines need an emulator.
 [ "${HACTL_TEST_VM:-}" != 1 ] || packages+=(qemu-system-x86 e2fsprogs)
