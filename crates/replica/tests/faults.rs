@@ -351,3 +351,23 @@ fn without_quorum_io_waits_or_fails_as_configured() {
         assert_eq!(cluster.role(0), Role::Primary);
     }
 }
+
+/// A target that knows nothing of what it lacks could be promoted with fencing, if the source were lost.
+#[test]
+fn nothing_is_answered_before_the_target_has_recorded_that_it_lacks_something() {
+    let mut cluster = Cluster::started(false, |_| {});
+    cluster.promote(0).unwrap();
+    cluster.cut(0, 1);
+    cluster.write(0, 2, 2).unwrap();
+    let handler = Handler::BeforeResyncTarget(id(0));
+    cluster.going_on.insert(handler);
+    cluster.heal(0, 1);
+    assert!(cluster.ran(1, handler), "the target is asked");
+    let write = cluster.write_begins(0, 3, 3);
+    assert!(!cluster.has_answered(0, write), "the target may still count as good");
+    cluster.handler_ends(1, handler);
+    assert!(cluster.has_answered(0, write));
+    cluster.pass(Duration::from_secs(20));
+    assert!(cluster.is_in_sync());
+    assert_eq!([2, 3].map(|block| cluster.stored(1, block)), [2, 3]);
+}

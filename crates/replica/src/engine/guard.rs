@@ -70,7 +70,7 @@ impl Replica {
         if self.change == Change::Idle && !self.strays().is_empty() {
             self.begin_generation();
         }
-        self.change == Change::Idle && !self.waits_for_behind()
+        self.change == Change::Idle && !self.waits_for_behind() && !self.waits_for_target()
     }
 
     pub(super) fn run_fence_handler(&mut self, peer: NodeId) {

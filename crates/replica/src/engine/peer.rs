@@ -73,6 +73,8 @@ pub(super) struct Peer {
     pub(super) ahead: Option<Ahead>,
     /// The base that a full copy was promised.
     pub(super) base: Option<Generation>,
+    /// Before it became the target its disk was good enough for a promotion, which it is until it has recorded the contrary.
+    pub(super) was_good: bool,
 }
 
 /// What a peer owes an answer to.
@@ -115,6 +117,7 @@ impl Peer {
             answers: false,
             ahead: None,
             base: None,
+            was_good: false,
         }
     }
 

@@ -48,6 +48,7 @@ impl Replica {
         let slot = self.disk.superblock.generations.slot(to);
         let fresh = Generation::from_entropy(self.random());
         let Some(peer) = self.peers.get_mut(&to) else { return };
+        peer.was_good = matches!(peer.disk, DiskState::Consistent | DiskState::UpToDate);
         peer.disk = DiskState::Inconsistent;
         match extent {
             Extent::Bitmap => {
@@ -65,6 +66,12 @@ impl Replica {
         }
         self.set_replication(to, ReplicationState::WFBitMapS);
         self.report_state();
+    }
+
+    /// Whether a peer that lacks what was written here, and is to get it, may not have recorded that yet. If this node were lost
+    /// now, no fencing would keep that peer from going on with what it has. It sends its bitmap after it has recorded it.
+    pub(super) fn waits_for_target(&self) -> bool {
+        self.peers.values().any(|peer| peer.was_good && peer.replication == ReplicationState::WFBitMapS)
     }
 
     /// Goes on with full copies whose marks are on disk by now, and with ends that waited for a generation.

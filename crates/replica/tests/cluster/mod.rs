@@ -71,6 +71,8 @@ pub struct Cluster {
     sessions: u64,
     /// What handlers answer; 0 otherwise. Without an entry a fence-peer handler does not end.
     pub exit_codes: BTreeMap<Handler, i32>,
+    /// Handlers that go on until [`Cluster::handler_ends`].
+    pub going_on: BTreeSet<Handler>,
     /// Bytes of messages by their names.
     pub sent: BTreeMap<&'static str, u64>,
 }
@@ -131,6 +133,7 @@ impl Cluster {
             next: 0,
             sessions: 0,
             exit_codes: BTreeMap::new(),
+            going_on: BTreeSet::new(),
             sent: BTreeMap::new(),
         }
     }
@@ -354,6 +357,7 @@ impl Cluster {
             Output::Handler(handler) => {
                 self.nodes[node].handlers.push(handler);
                 let exit_code = match (handler, self.exit_codes.get(&handler)) {
+                    _ if self.going_on.contains(&handler) => return,
                     (_, Some(code)) => *code,
                     (Handler::FencePeer(_), None) => return,
                     _ => 0,
@@ -433,6 +437,17 @@ impl Cluster {
         let data = Bytes::from(vec![value; BLOCK_BYTES as usize]);
         let offset = block * BLOCK_BYTES;
         self.ask(node, ClientRequest::Write { offset, body: WriteBody::Data(data), fua: false })
+    }
+
+    /// A handler that went on ends well.
+    pub fn handler_ends(&mut self, node: usize, handler: Handler) {
+        self.going_on.remove(&handler);
+        self.push(node, Input::HandlerDone { handler, exit_code: 0 });
+        self.pump();
+    }
+
+    pub fn has_answered(&self, node: usize, request: u64) -> bool {
+        self.nodes[node].replies.contains_key(&request)
     }
 
     pub fn write(&mut self, node: usize, block: u64, value: u8) -> Result<(), ClientError> {
