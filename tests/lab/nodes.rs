@@ -1,6 +1,7 @@
 //! A lab of a test's own: it begins bare and ends with the test, also when that fails.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,6 +23,8 @@ const LOOK_S: u32 = 10;
 /// Seconds between two looks: what is looked at comes no sooner for an emulated machine that is busy with being looked at.
 const LOOK_INTERVAL_S: &str = "0.3";
 const MACHINE_LOOK_INTERVAL_S: &str = "1";
+/// The variable that names a file for what tests say while they run. A runner keeps their own output until they end.
+const PROGRESS: &str = "HACTL_TEST_PROGRESS";
 /// Between two commands: the first one may end at once, on a machine that is not there.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -206,7 +209,13 @@ impl TestLab {
 
     /// Tells how far the test is and how long it took so far.
     pub(crate) fn say(&self, text: &str) {
-        eprintln!("[{} {:6.1} s] {text}", self.name, self.began.elapsed().as_secs_f64());
+        let line = format!("[{} {:6.1} s] {text}", self.name, self.began.elapsed().as_secs_f64());
+        eprintln!("{line}");
+        if let Some(progress) = std::env::var_os(PROGRESS) {
+            let mut file =
+                std::fs::OpenOptions::new().append(true).open(progress).expect("progress can be told");
+            writeln!(file, "{line}").expect("progress can be told");
+        }
     }
 
     #[track_caller]
