@@ -164,18 +164,21 @@ fn a_disk_grows_under_its_node_and_is_replaced_when_nobody_uses_it() {
     assert_eq!(size().trim(), (512 << 20).to_string(), "also while it is mounted");
     assert_eq!(run(lab, "alpha", "cat /mnt/file").unwrap().trim(), "kept");
     assert!(resize(256 << 20).unwrap_err().to_string().contains("only grows"));
-    let replace = || inject(FaultRequest::ReplaceDisk { node: node(), disk: name() });
-    assert!(replace().unwrap_err().to_string().contains("in use"));
+    let replace = |size_bytes| inject(FaultRequest::ReplaceDisk { node: node(), disk: name(), size_bytes });
+    assert!(replace(None).unwrap_err().to_string().contains("in use"));
     run(lab, "alpha", "umount /mnt").unwrap();
-    replace().unwrap();
-    assert_eq!(size().trim(), (512 << 20).to_string());
+    assert!(replace(Some(512)).unwrap_err().to_string().contains("the size of `data1`"));
+    replace(Some(384 << 20)).unwrap();
+    assert_eq!(size().trim(), (384 << 20).to_string(), "of the size that was asked for");
+    replace(None).unwrap();
+    assert_eq!(size().trim(), (384 << 20).to_string(), "as large as the last one");
     assert_eq!(
         run(lab, "alpha", &format!("! blkid --probe {disk} && cmp --bytes 1M {disk} /dev/zero")),
         Some(String::new())
     );
     let failing = FaultRequest::Disk { node: node(), disk: name(), with: DiskFault::Failing };
     assert!(inject(failing).unwrap_err().to_string().contains("--backend vm"));
-    let nobodys = FaultRequest::ReplaceDisk { node: node(), disk: "data9".to_owned() };
+    let nobodys = FaultRequest::ReplaceDisk { node: node(), disk: "data9".to_owned(), size_bytes: None };
     assert!(inject(nobodys).unwrap_err().to_string().contains("it has data1"));
 }
 

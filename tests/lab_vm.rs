@@ -19,17 +19,19 @@ mod kernel_nbd;
 mod nfs_pair;
 #[path = "lab_vm/pair.rs"]
 mod pair;
+#[path = "lab_vm/refusals.rs"]
+mod refusals;
 #[path = "lab_vm/sbd.rs"]
 mod sbd;
 #[path = "lab_vm/ublk.rs"]
 mod ublk;
 
 fn main() -> std::process::ExitCode {
-    // The longest first, for whoever runs several at a time.
+    // In the order of .config/nextest.toml.
     let of_debian_12: [lab::Test; 8] = [
         ("a_file_service_on_two_nodes", nfs_pair::a_file_service_on_two_nodes),
-        ("a_controller_pair", controller_pair::a_controller_pair),
         ("sbd_on_a_shared_disk", sbd::sbd_on_a_shared_disk),
+        ("a_controller_pair", controller_pair::a_controller_pair),
         ("sbd_without_a_disk", sbd::sbd_without_a_disk),
         ("a_pair_of_virtual_machines", pair::a_pair_of_virtual_machines),
         ("engine_and_kernel_exchange_a_volume", interop::engine_and_kernel_exchange_a_volume),

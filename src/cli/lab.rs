@@ -200,8 +200,14 @@ enum FaultCommand {
         /// Its new size, such as 512MiB.
         size: DiskSize,
     },
-    /// Swap a disk for a blank one of the same size and serial number.
-    ReplaceDisk { node: String, disk: String },
+    /// Swap a disk for a blank one with the same serial number.
+    ReplaceDisk {
+        node: String,
+        disk: String,
+        /// The new one's size, such as 512MiB; that of the old one otherwise.
+        #[arg(long)]
+        size: Option<DiskSize>,
+    },
     /// Let every request to a disk fail (virtual machines only).
     FailDisk { node: String, disk: String },
     /// Make a disk slow (virtual machines only).
@@ -239,7 +245,9 @@ impl From<FaultCommand> for FaultRequest {
             FaultCommand::ResizeDisk { node, disk, size: DiskSize(size_bytes) } => {
                 Self::ResizeDisk { node, disk, size_bytes }
             }
-            FaultCommand::ReplaceDisk { node, disk } => Self::ReplaceDisk { node, disk },
+            FaultCommand::ReplaceDisk { node, disk, size } => {
+                Self::ReplaceDisk { node, disk, size_bytes: size.map(|DiskSize(bytes)| bytes) }
+            }
             FaultCommand::FailDisk { node, disk } => Self::Disk { node, disk, with: DiskFault::Failing },
             FaultCommand::SlowDisk { node, disk, iops, bandwidth: DiskSize(bytes_per_second) } => {
                 Self::Disk { node, disk, with: DiskFault::Slow { iops, bytes_per_second } }

@@ -71,13 +71,15 @@ pub enum FaultRequest {
         /// Its new size in bytes.
         size_bytes: u64,
     },
-    /// Swaps a disk for a blank one of the same size, name and serial number. A virtual machine that runs sees the one go and
-    /// the other come; a container's disk must not be in use.
+    /// Swaps a disk for a blank one of the same name and serial number. A virtual machine that runs sees the one go and
+    /// the other come; a container's disk must not be in use. The lab's record goes on saying how large it was made.
     ReplaceDisk {
         /// The node.
         node: String,
         /// The disk.
         disk: String,
+        /// The new one's size in bytes; that of the old one without.
+        size_bytes: Option<u64>,
     },
     /// A disk of a virtual machine fails, or is slow, until it is healed.
     Disk {
@@ -151,7 +153,9 @@ impl Lab {
             FaultRequest::ResizeDisk { node, disk, size_bytes } => {
                 self.resize_disk(self.record.node(node)?, disk, *size_bytes)
             }
-            FaultRequest::ReplaceDisk { node, disk } => self.replace_disk(self.record.node(node)?, disk),
+            FaultRequest::ReplaceDisk { node, disk, size_bytes } => {
+                self.replace_disk(self.record.node(node)?, disk, *size_bytes)
+            }
             FaultRequest::Disk { node, disk, with } => {
                 let node = self.record.node(node)?;
                 let disk = self.disk(node, disk)?.name.clone();
@@ -233,16 +237,24 @@ impl Lab {
         Ok(())
     }
 
-    fn replace_disk(&self, node: &LabNode, name: &str) -> Result<(), LabError> {
+    fn replace_disk(&self, node: &LabNode, name: &str, size_bytes: Option<u64>) -> Result<(), LabError> {
         let disk = self.disk(node, name)?;
         if disk.shared {
             return Err(LabError::Usage(format!("the disk `{name}` is not {}'s alone", node.name)));
         }
+        let own = DiskOf { node, disk, paths: &self.paths };
+        let size_bytes = match size_bytes {
+            Some(size_bytes) => {
+                check_size(size_bytes, name)?;
+                size_bytes
+            }
+            None => fs::metadata(own.file()).map_err(LabError::io("read", &own.file()))?.len(),
+        };
         let _lock = power::lock(node, &self.paths)?;
         let runs = power::group(&self.record, node)?.is_populated();
         // The new one is not broken.
         faults::mend_disk(&self.record, &self.paths, node.name.as_str(), name)?;
-        machine(self.record.backend).replace_disk(DiskOf { node, disk, paths: &self.paths }, runs)
+        machine(self.record.backend).replace_disk(own, size_bytes, runs)
     }
 
     fn networks(&self, wanted: Option<usize>) -> Result<Vec<usize>, LabError> {

@@ -91,8 +91,8 @@ pub(crate) trait Machine: Sync {
     /// Gives a disk of the node this size, which is more than it has; a machine that runs sees it grow.
     fn resize_disk(&self, disk: DiskOf<'_>, size_bytes: u64, runs: bool) -> Result<(), LabError>;
 
-    /// Gives the node a blank disk instead of this one, as large and with the same name and serial number.
-    fn replace_disk(&self, disk: DiskOf<'_>, runs: bool) -> Result<(), LabError>;
+    /// Gives the node a blank disk of this size instead of this one, with the same name and serial number.
+    fn replace_disk(&self, disk: DiskOf<'_>, size_bytes: u64, runs: bool) -> Result<(), LabError>;
 
     /// Makes a disk of a running machine as bad as this fault says, or good again.
     fn set_disk_fault(&self, disk: DiskOf<'_>, fault: Option<&DiskFault>) -> Result<(), LabError>;

@@ -19,9 +19,11 @@ const KILLED_AT: [&str; 6] = [
     "make the metadata of DRBD",
     "bring up volume srv",
     "make this side the source",
-    "make ext4 on /dev/drbd0",
+    MAKES_FILE_SYSTEM,
     "demote volume srv",
 ];
+/// Killed there, it leaves one side promoted, outside of the cluster.
+const MAKES_FILE_SYSTEM: &str = "make ext4 on /dev/drbd0";
 
 /// Bare: the packages are installed by the run.
 const OPTIONS: [&str; 8] =
@@ -62,7 +64,25 @@ fn kill_runs(lab: &TestLab) {
         assert!(reached.is_some(), "the run after the last kill comes to `{step}`");
         program.kill();
         lab.say(&format!("killed at: {step}"));
+        if step == MAKES_FILE_SYSTEM {
+            held_open(lab);
+        }
     }
+}
+
+/// The side that a killed run left promoted is not taken from whoever uses it: it is said who that is.
+fn held_open(lab: &TestLab) {
+    let promoted = ["alpha", "beta"]
+        .into_iter()
+        .find(|node| lab.try_on(node, "grep -q 'ro:Primary/Secondary' /proc/drbd").code == Some(0))
+        .expect("one side is promoted");
+    lab.on(other(promoted), "drbdadm primary srv 2>&1 | grep -q 'Multiple primaries not allowed'");
+    lab.on(promoted, "systemd-run --quiet --unit holder sh -c 'exec sleep 600 </dev/drbd0'");
+    let refused = lab.hactl("apply", &["--yes", "--lock-timeout", "5m"]).expect(5);
+    told(&refused, "/dev/drbd0 is held open");
+    told(&refused, "(sleep) has it open");
+    lab.on(promoted, "systemctl stop holder");
+    lab.say("a second side was not promoted, and a device that is held open is left to its user, by name");
 }
 
 fn bring_up(lab: &TestLab) {
@@ -222,7 +242,7 @@ fn new_disk(lab: &TestLab) {
     let survivor = holder(lab);
     let node = other(&survivor);
     lab.fault(&["power-cut", node]);
-    lab.fault(&["replace-disk", node, "data1"]);
+    lab.fault(&["replace-disk", node, "data1", "--size", "128MiB"]);
     // Fencing switches it on; before that it would only be reset once more.
     let cleared = format!("crm_mon --one-shot | grep -Eq 'OFFLINE: \\[ {node} \\]'");
     lab.wait_on(&survivor, "the dead node was fenced", CLUSTER_LIMIT, &cleared);
@@ -232,6 +252,10 @@ fn new_disk(lab: &TestLab) {
         BACK_LIMIT,
         "crmadmin --status $(uname -n) 2>/dev/null | grep -Eq 'S_(NOT_DC|IDLE)'",
     );
+    let refused = lab.hactl("plan", &[]).expect(5);
+    told(&refused, "are of different sizes: ");
+    lab.say("a disk of another size is refused");
+    lab.fault(&["replace-disk", node, "data1", "--size", "256MiB"]);
     told(&lab.hactl("apply", &["--yes"]).expect(0), "make the metadata of DRBD");
     lab.wait_on(node, "the new disk has the data", CLUSTER_LIMIT, IN_SYNC);
     lab.hactl("verify", &["--patience", "5m"]).expect(0);

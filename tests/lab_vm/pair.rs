@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::lab::TestLab;
+use crate::refusals::refusals;
 
 /// Longest time until a machine that was reset or fenced is back.
 const BACK_LIMIT: Duration = Duration::from_secs(300);
@@ -10,8 +11,9 @@ const BACK_LIMIT: Duration = Duration::from_secs(300);
 pub(crate) fn a_pair_of_virtual_machines() {
     let options =
         ["--backend", "vm", "--nodes", "2", "--baked", "--shared-disk", "sbd=16M", "--boot-delay", "0"];
-    let lab = TestLab::up("pair", &options);
+    let mut lab = TestLab::up("pair", &options);
     bare(&lab);
+    refusals(&mut lab);
     disks(&lab);
     disk_faults(&lab);
     stands_still(&lab);

@@ -179,17 +179,20 @@ impl World {
             return self
                 .fail(format!("node {at} was promoted with the data of node {from}, which was left behind"));
         }
-        let content: Vec<Block> = self.nodes[from].disk.visible.clone();
         let other_owner = self.history.owner[1 - at];
         self.history.holds[at] = self.history.holds[from];
         if !strict && (other_owner || self.history.stale[from]) {
             self.say(|| format!("node {at} begins a line of history of its own"));
+            // Without its peer, which it was to work over, it has nothing but what is on its own disk.
+            let from = if own || self.follows(at, from) { from } else { at };
+            let content: Vec<Block> = self.nodes[from].disk.visible.clone();
             self.history.fork(at, from, &content);
             return;
         }
         if self.history.stale[from] {
             return self.fail(format!("node {at} was promoted without writes that were answered"));
         }
+        let content: Vec<Block> = self.nodes[from].disk.visible.clone();
         let promise = if self.scenario.configs[0].protocol == Protocol::C && !self.history.lossy[from] {
             Promise::Answered
         } else {

@@ -101,8 +101,9 @@ fn it_goes_ahead_again_and_again() {
 }
 
 #[test]
-fn nothing_is_let_in_before_the_peer_knows_that_it_is_outdated() {
+fn nothing_begins_before_the_peer_knows_that_it_is_outdated() {
     let mut cluster = slow(false, two_blocks(OnCongestion::PullAhead));
+    let before = cluster.replica(0).generations().unwrap().current;
     cluster.write(0, 2, 2).unwrap();
     cluster.write(0, 3, 3).unwrap();
     cluster.mute(1, 0);
@@ -111,6 +112,7 @@ fn nothing_is_let_in_before_the_peer_knows_that_it_is_outdated() {
     assert_eq!(cluster.peer(0, 1).replication, ReplicationState::Ahead);
     assert!(!cluster.nodes[0].replies.contains_key(&write) && !cluster.nodes[0].replies.contains_key(&flush));
     assert_eq!(cluster.stored(0, 4), 0);
+    assert!(cluster.replica(0).generations().unwrap().current.same(before), "it could still be promoted");
     cluster.let_pass();
     settle(&mut cluster);
     assert_eq!(cluster.nodes[0].replies[&write], Ok(None));

@@ -371,3 +371,56 @@ fn nothing_is_answered_before_the_target_has_recorded_that_it_lacks_something() 
     assert!(cluster.is_in_sync());
     assert_eq!([2, 3].map(|block| cluster.stored(1, block)), [2, 3]);
 }
+
+/// It has what was good when the generation began, so it could be promoted where this node is not seen, and begin one too.
+#[test]
+fn no_generation_begins_over_a_target_that_has_not_recorded_that_it_lacks_something() {
+    let mut cluster = Cluster::started(true, |config| config.quorum = QuorumPolicy::Majority);
+    cluster.promote(0).unwrap();
+    let before = cluster.replica(0).generations().unwrap().current;
+    let handler = Handler::BeforeResyncTarget(id(0));
+    cluster.going_on.insert(handler);
+    // Not flushed: the peer may lack it.
+    cluster.write(0, 1, 1).unwrap();
+    cluster.mute(0, 2);
+    cluster.cut(0, 1);
+    let write = cluster.write_begins(0, 2, 2);
+    assert!(!cluster.has_answered(0, write), "the tiebreaker has not taken note");
+    cluster.heal(0, 1);
+    cluster.cut(0, 2);
+    assert!(cluster.ran(1, handler), "the target is asked");
+    assert!(cluster.replica(0).generations().unwrap().current.same(before));
+    assert!(!cluster.has_answered(0, write));
+    cluster.handler_ends(1, handler);
+    assert!(cluster.has_answered(0, write));
+    cluster.pass(Duration::from_secs(20));
+    assert!(cluster.is_in_sync());
+}
+
+/// The tiebreaker's refusal is about what was there when it was asked.
+#[test]
+fn a_refusal_of_data_that_was_replaced_since_outdates_nothing() {
+    let mut cluster = Cluster::started(true, |config| {
+        config.quorum = QuorumPolicy::Majority;
+        config.sync.max_rate = 1 << 20;
+    });
+    cluster.promote(0).unwrap();
+    cluster.cut(0, 1);
+    for block in 0..200 {
+        cluster.write(0, block, 4).unwrap();
+    }
+    cluster.flush(0).unwrap();
+    cluster.demote(0).unwrap();
+    cluster.heal(0, 1);
+    cluster.pass(Duration::from_millis(300));
+    assert_eq!(cluster.peer(1, 0).replication, ReplicationState::SyncTarget);
+    cluster.mute(2, 1);
+    cluster.order_begins(1, Admin::Promote { force: false, wall_clock: 1 });
+    cluster.pass(Duration::from_secs(2));
+    assert_eq!(cluster.disk(1), DiskState::UpToDate);
+    cluster.let_pass();
+    assert_eq!(cluster.role(1), Role::Secondary);
+    assert_eq!(cluster.disk(1), DiskState::UpToDate);
+    assert!(cluster.is_in_sync());
+    cluster.promote(1).unwrap();
+}

@@ -176,8 +176,8 @@ pub(crate) fn resize(disk: DiskOf<'_>, size_bytes: u64) -> Result<(), LabError> 
     Program::new("tell a disk's new size", ["losetup", "--set-capacity"]).arg(device).run().map(drop)
 }
 
-/// Makes a disk blank that nobody uses.
-pub(crate) fn replace(disk: DiskOf<'_>) -> Result<(), LabError> {
+/// Makes a disk blank that nobody uses, and as large as this.
+pub(crate) fn replace(disk: DiskOf<'_>, size_bytes: u64) -> Result<(), LabError> {
     let (device, file) = (device_of(disk)?, disk.file());
     make_node(device)?;
     let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or_default();
@@ -188,12 +188,12 @@ pub(crate) fn replace(disk: DiskOf<'_>) -> Result<(), LabError> {
             disk.disk.name, disk.node.name
         ))
     })?;
-    let size_bytes = fs::metadata(&file).map_err(LabError::io("read", &file))?.len();
     let blank = |file: File| file.set_len(0).and_then(|()| file.set_len(size_bytes));
     let open = OpenOptions::new().write(true).open(&file);
     open.and_then(blank).map_err(LabError::io("replace", &file))?;
     drop(held);
-    Program::new("forget what was read of a disk", ["blockdev", "--flushbufs"]).arg(device).run().map(drop)
+    Program::new("forget what was read of a disk", ["blockdev", "--flushbufs"]).arg(device).run()?;
+    Program::new("tell a disk's new size", ["losetup", "--set-capacity"]).arg(device).run().map(drop)
 }
 
 fn device_of(disk: DiskOf<'_>) -> Result<&Path, LabError> {

@@ -98,8 +98,8 @@ impl Machine for Container {
         disks::resize(disk, size_bytes)
     }
 
-    fn replace_disk(&self, disk: DiskOf<'_>, _: bool) -> Result<(), LabError> {
-        disks::replace(disk)
+    fn replace_disk(&self, disk: DiskOf<'_>, size_bytes: u64, _: bool) -> Result<(), LabError> {
+        disks::replace(disk, size_bytes)
     }
 
     fn set_disk_fault(&self, disk: DiskOf<'_>, fault: Option<&DiskFault>) -> Result<(), LabError> {

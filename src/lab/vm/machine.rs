@@ -196,9 +196,8 @@ impl Machine for Vm {
         open.and_then(|file| file.set_len(size_bytes)).map_err(LabError::io("resize", &file))
     }
 
-    fn replace_disk(&self, disk: DiskOf<'_>, runs: bool) -> Result<(), LabError> {
+    fn replace_disk(&self, disk: DiskOf<'_>, size_bytes: u64, runs: bool) -> Result<(), LabError> {
         let file = disk.file();
-        let size_bytes = fs::metadata(&file).map_err(LabError::io("read", &file))?.len();
         let mut machine = if runs { Some(qmp(disk)?) } else { None };
         if let Some(machine) = &mut machine {
             blocks::unplug(machine, disk.disk)?;

@@ -7,7 +7,8 @@
 //! 1. What the peer has not confirmed as stable is marked, and no flush waits for it any more.
 //! 2. The peer is told on the channel that does not queue behind data. It records that its data is outdated, and says so:
 //!    from then on it is not promoted with what it has.
-//! 3. A new generation begins that the peer does not follow, as for any peer that is lost.
+//! 3. A new generation begins that the peer does not follow, as for any peer that is lost. Not before: a peer that could
+//!    still be promoted with what it has would begin one too, and the two would be a split brain.
 //! 4. Once the peer has written all that was sent to it, the two negotiate anew, and what is marked is copied.
 //!
 //! So nothing that was answered is ever spoken for less than if the connection had been lost, and the peer knows more.

@@ -62,15 +62,19 @@ impl Replica {
     }
 
     /// Whether what is done may be answered: nothing waits, and no peer that might be promoted lacks it without our
-    /// generation saying so.
+    /// generation saying so. None begins over a peer that is here and has yet to record that it lacks something: promoted
+    /// with what it has, it would begin one too.
     pub(super) fn may_answer(&mut self) -> bool {
         if self.is_suspended() || self.fails_for_quorum() || self.is_negotiating() {
+            return false;
+        }
+        if self.waits_for_behind() || self.waits_for_target() {
             return false;
         }
         if self.change == Change::Idle && !self.strays().is_empty() {
             self.begin_generation();
         }
-        self.change == Change::Idle && !self.waits_for_behind() && !self.waits_for_target()
+        self.change == Change::Idle
     }
 
     pub(super) fn run_fence_handler(&mut self, peer: NodeId) {

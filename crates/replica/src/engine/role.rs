@@ -21,8 +21,13 @@ use crate::wire::{Message, Refusal};
 enum Stage {
     /// A fence-peer handler runs.
     Fencing,
-    /// These peers have not answered.
-    Asking(BTreeSet<NodeId>),
+    /// Peers are asked.
+    Asking {
+        /// Those that have not answered.
+        waiting: BTreeSet<NodeId>,
+        /// The data that they were asked about.
+        about: Generation,
+    },
     /// What peers sent is still on its way to the disk.
     Draining,
     /// It is flushed.
@@ -134,7 +139,7 @@ impl Replica {
         for peer in &asked {
             self.send(*peer, Message::PromotePrepare { id, current });
         }
-        Stage::Asking(asked)
+        Stage::Asking { waiting: asked, about: current }
     }
 
     /// A fence-peer handler ended: the promotion that waited for it is judged once more, finally.
@@ -215,7 +220,8 @@ impl Replica {
 
     pub(super) fn promote_answer(&mut self, from: NodeId, id: u64, refused: Option<Refusal>) {
         let Some(promotion) = self.promotion.as_mut().filter(|promotion| promotion.id == id) else { return };
-        let Stage::Asking(waiting) = &mut promotion.stage else { return };
+        let Stage::Asking { waiting, about } = &mut promotion.stage else { return };
+        let about = *about;
         match refused {
             None => {
                 waiting.remove(&from);
@@ -228,7 +234,9 @@ impl Replica {
                     Refusal::Handshake => "a handshake goes on",
                 };
                 self.fail_promotion(PromotionError::Refused { node: from, reason });
-                if refused == Some(Refusal::Outdated) {
+                // Unless it was asked about data that a resynchronisation has replaced since.
+                let is_current = self.disk.superblock.generations.current.same(about);
+                if refused == Some(Refusal::Outdated) && is_current {
                     self.mark_outdated();
                 }
             }
@@ -252,7 +260,7 @@ impl Replica {
     /// Goes on with a promotion or demotion whose next step may be possible now.
     pub(super) fn continue_role(&mut self) {
         match self.promotion.as_ref().map(|promotion| promotion.stage.clone()) {
-            Some(Stage::Asking(waiting)) if waiting.is_empty() => self.decide_promotion(),
+            Some(Stage::Asking { waiting, .. }) if waiting.is_empty() => self.decide_promotion(),
             Some(Stage::Draining) if self.peer_writes_are_over() => self.flush_for_promotion(),
             _ => {}
         }
