@@ -16,7 +16,7 @@ pub struct QuorumView {
     pub diskful_outdated: usize,
     /// Diskless nodes, as configured.
     pub diskless: usize,
-    /// Those that are here, this node included.
+    /// Those that are here and can vouch that no absent node was let go on, this node included.
     pub diskless_present: usize,
     /// This node had quorum until now. A tie can be kept, not won: a tiebreaker that restarted has forgotten what it
     /// granted.

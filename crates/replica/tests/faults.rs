@@ -10,7 +10,7 @@ use cluster::{Cluster, id};
 use replica::config::{Fencing, OnIoError, Protocol, QuorumPolicy};
 use replica::io::ClientRequest;
 use replica::promotion::PromotionError;
-use replica::state::{DiskState, ReplicationState, Role};
+use replica::state::{ConnectionState, DiskState, ReplicationState, Role};
 use replica::{Admin, AdminError, ClientError, Event, Handler};
 
 fn settle(cluster: &mut Cluster) {
@@ -423,4 +423,36 @@ fn a_refusal_of_data_that_was_replaced_since_outdates_nothing() {
     assert_eq!(cluster.disk(1), DiskState::UpToDate);
     assert!(cluster.is_in_sync());
     cluster.promote(1).unwrap();
+}
+
+/// What it let others do before it came, a tiebreaker that restarted has forgotten.
+#[test]
+fn a_tiebreaker_that_came_after_the_peer_was_gone_does_not_keep_the_tie() {
+    let mut cluster = Cluster::started(true, |config| config.quorum = QuorumPolicy::Majority);
+    cluster.promote(0).unwrap();
+    cluster.cut(0, 2);
+    cluster.cut_noticed_by(1, 0);
+    cluster.promote(1).unwrap();
+    cluster.write(1, 5, 5).unwrap();
+    cluster.cut(1, 2);
+    cluster.crash(2);
+    cluster.heal(0, 2);
+    cluster.start(2);
+    assert_eq!(cluster.connection(0, 2), ConnectionState::Connected);
+    assert_eq!(cluster.connection(0, 1), ConnectionState::Connected, "node 0 has not noticed anything");
+    cluster.notices(0, 1);
+    assert!(cluster.said(0, &Event::Quorum(false)));
+    let write = cluster.write_begins(0, 5, 6);
+    assert!(!cluster.has_answered(0, write), "node 1 has answered another one");
+}
+
+#[test]
+fn a_tiebreaker_that_came_while_the_peer_was_here_keeps_the_tie() {
+    let mut cluster = Cluster::started(true, |config| config.quorum = QuorumPolicy::Majority);
+    cluster.promote(0).unwrap();
+    cluster.crash(2);
+    cluster.start(2);
+    cluster.cut(0, 1);
+    cluster.write(0, 5, 5).unwrap();
+    assert!(!cluster.said(0, &Event::Quorum(false)));
 }

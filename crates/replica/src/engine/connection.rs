@@ -79,6 +79,7 @@ impl Replica {
         state.early_report = None;
         state.last_heard = now;
         state.ping_sent = None;
+        state.presence.begin(self.moment);
         state.since = now;
         state.role = Role::Unknown;
         state.disk = DiskState::DUnknown;
@@ -174,7 +175,7 @@ impl Replica {
         let greeting = peer.negotiation == Negotiation::Greeting;
         match message {
             Message::Ping {} => self.send(from, Message::Pong {}),
-            Message::Pong {} => {}
+            Message::Pong {} => self.pong(from),
             Message::Hello { hello } if greeting => self.hello(from, &hello),
             Message::Goodbye { outdated } => self.goodbye(from, outdated),
             // Acknowledgements travel apart; in a greeting there is nothing that they could be for.

@@ -70,6 +70,8 @@ pub struct Replica {
     /// A generation is to begin as soon as anything may be answered, without waiting for a write.
     pub(super) change_is_due: bool,
     pub(super) quorum: bool,
+    /// Counts the diskless nodes that came.
+    pub(super) moment: u64,
     pub(super) suspended: bool,
     /// Peers whose fencing I/O waits for.
     pub(super) fencing: BTreeSet<NodeId>,
@@ -118,6 +120,7 @@ impl Replica {
             change: Change::Idle,
             change_is_due: false,
             quorum,
+            moment: 0,
             suspended: false,
             fencing: BTreeSet::new(),
             fence_running: BTreeSet::new(),

@@ -36,7 +36,7 @@ impl Replica {
             diskful_here: with_disk().filter(here).count() + me_with,
             diskful_outdated: with_disk().filter(outdated).count(),
             diskless: without().count() + me_without,
-            diskless_present: without().filter(here).count() + me_without,
+            diskless_present: without().filter(here).filter(|peer| self.keeps_tie(peer)).count() + me_without,
             had_quorum: self.quorum,
         };
         let quorum = has_quorum(self.config.quorum, &view);

@@ -19,6 +19,7 @@ mod inspect;
 mod negotiation;
 mod orders;
 mod peer;
+mod presence;
 mod resize;
 mod role;
 mod secondary;

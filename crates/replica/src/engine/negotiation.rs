@@ -185,6 +185,7 @@ impl Replica {
         {
             self.persist(After::Nothing);
         }
+        self.note_arrival(from);
         self.update_quorum();
         self.tell_what_others_have(from);
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::congestion::Ahead;
+use super::presence::Presence;
 use super::secondary::Incoming;
 use super::sync::SyncTarget;
 use super::sync_source::Serve;
@@ -62,6 +63,7 @@ pub(super) struct Peer {
     pub(super) commit_wanted: bool,
     pub(super) last_heard: Time,
     pub(super) ping_sent: Option<Time>,
+    pub(super) presence: Presence,
     pub(super) since: Time,
     /// Sent and not yet acknowledged: write or epoch, and when.
     pub(super) unacknowledged: VecDeque<(Time, Unacknowledged)>,
@@ -111,6 +113,7 @@ impl Peer {
             commit_wanted: false,
             last_heard: Time::default(),
             ping_sent: None,
+            presence: Presence::default(),
             since: Time::default(),
             unacknowledged: VecDeque::new(),
             unacknowledged_bytes: 0,

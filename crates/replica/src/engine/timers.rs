@@ -6,7 +6,6 @@ use super::core::Replica;
 use super::peer::{Negotiation, Peer};
 use crate::state::ConnectionState;
 use crate::time::Time;
-use crate::wire::Message;
 
 impl Replica {
     /// When to say [`crate::Input::Timeout`], if nothing happens before.
@@ -48,10 +47,7 @@ impl Replica {
             if silent || (ping_due && peer.ping_sent.is_some()) {
                 self.drop_connection(id, ConnectionState::Timeout);
             } else if ping_due {
-                if let Some(peer) = self.peers.get_mut(&id) {
-                    peer.ping_sent = Some(now);
-                }
-                self.send(id, Message::Ping {});
+                self.ping(id);
             }
         }
     }

@@ -218,6 +218,20 @@ impl Cluster {
         self.pump();
     }
 
+    /// The wire between two is cut, and only one of them notices.
+    pub fn cut_noticed_by(&mut self, notices: usize, other: usize) {
+        self.cut.insert(pair(notices, other));
+        assert!(self.up.remove(&pair(notices, other)).is_some(), "they were connected");
+        self.push(notices, Input::PeerDown(id(other)));
+        self.pump();
+    }
+
+    /// The other one notices, too.
+    pub fn notices(&mut self, node: usize, peer: usize) {
+        self.push(node, Input::PeerDown(id(peer)));
+        self.pump();
+    }
+
     pub fn heal(&mut self, a: usize, b: usize) {
         self.cut.remove(&pair(a, b));
         self.pump();
