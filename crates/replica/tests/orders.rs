@@ -55,6 +55,29 @@ fn invalidate_is_carried_out_in_spite_of_a_crash() {
 }
 
 #[test]
+fn a_full_copy_that_is_begun_twice_is_no_split_brain() {
+    let mut cluster = Cluster::started(false, |config| config.sync.max_rate = 1 << 20);
+    cluster.promote(0).unwrap();
+    cluster.write(0, 3, 7).unwrap();
+    cluster.order_begins(1, Admin::Invalidate { peer: id(0) });
+    cluster.pass(Duration::from_millis(100));
+    assert_eq!(cluster.peer(1, 0).replication, ReplicationState::SyncTarget);
+    cluster.crash(1);
+    // The second beginning is never recorded by the target.
+    let handler = Handler::BeforeResyncTarget(id(0));
+    cluster.going_on.insert(handler);
+    cluster.start(1);
+    cluster.pass(Duration::from_millis(100));
+    assert_eq!(cluster.peer(0, 1).replication, ReplicationState::WFBitMapS);
+    cluster.crash(1);
+    cluster.going_on.clear();
+    cluster.start(1);
+    cluster.pass(Duration::from_secs(100));
+    assert!(!cluster.said(0, &Event::SplitBrain(id(1))));
+    assert!(cluster.is_in_sync());
+}
+
+#[test]
 fn invalidate_is_refused_to_a_primary_and_without_a_good_source() {
     let mut cluster = Cluster::started(false, |_| {});
     cluster.promote(0).unwrap();

@@ -129,6 +129,11 @@ impl Replica {
         peer.disk = theirs.disk;
         peer.answers = false;
         peer.learn(&theirs);
+        if mine.disk.has_data() && !self.disk.state.has_data() {
+            // The disk that was spoken of is gone: what follows from it does not any more.
+            peer.negotiation = Negotiation::Wanted;
+            return;
+        }
         if self.disk.state == DiskState::UpToDate {
             // All that was answered is here.
             self.lost_writes = None;

@@ -56,8 +56,12 @@ impl Replica {
                 self.persist(After::SourceReady { peer: to, session, base });
             }
             Extent::Full => {
-                // Every block is marked on disk before the base that says "count from these marks" is recorded.
-                peer.base = Some(fresh);
+                // Every block is marked on disk before the base that says "count from these marks" is recorded. A target that
+                // has taken over the last one keeps it: with another one, which it may never hear of, each would have the
+                // other's generation behind it, as after a split brain.
+                let known = peer.known.as_ref().map(|known| known.generations.current);
+                let taken_over = slot.is_some() && known.is_some_and(|current| current.same(slot));
+                peer.base = Some(if taken_over { slot } else { fresh });
                 if let Some(bitmap) = self.disk.bitmaps.get_mut(&to) {
                     bitmap.set_all();
                 }
@@ -87,7 +91,9 @@ impl Replica {
             } else if peer.base.is_some() && self.disk.pages_are_saved() && self.change == Change::Idle {
                 let base = peer.base.take();
                 let generations = &mut self.disk.superblock.generations;
-                generations.peer_has_all(to);
+                if base != Some(generations.slot(to)) {
+                    generations.peer_has_all(to);
+                }
                 generations.bitmap.extend(base.map(|base| (to, base)));
                 self.persist(After::SourceReady { peer: to, session, base });
             }
