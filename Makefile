@@ -6,7 +6,7 @@ CARGO ?= cargo
 help:
 	@echo "make demo   a three-node cluster from bare nodes, its failover, and away again (root, Debian)"
 	@echo "make test   all tests that can run here; what cannot is named and counted as skipped"
-	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; about half an hour)"
+	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; about 25 minutes)"
 	@echo "make test-vm-trixie  the same for what needs Debian 13: the kernel's ublk driver (root, Debian; builds an image first)"
 	@echo "make drill-replica  one failover drill after the other of a volume of the replication engine: N=10 (root, Debian)"
 	@echo "make sim-nightly  the replication engine's simulator, many seeds: SEEDS=FROM..TO (0..100000)"
