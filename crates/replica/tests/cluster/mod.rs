@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+mod wires;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -205,53 +207,6 @@ impl Cluster {
                 self.push(peer, Input::PeerDown(id(node)));
             }
         }
-        self.pump();
-    }
-
-    /// The wire between two is cut; both notice at once.
-    pub fn cut(&mut self, a: usize, b: usize) {
-        self.cut.insert(pair(a, b));
-        if self.up.remove(&pair(a, b)).is_some() {
-            self.push(a, Input::PeerDown(id(b)));
-            self.push(b, Input::PeerDown(id(a)));
-        }
-        self.pump();
-    }
-
-    /// The wire between two is cut, and only one of them notices.
-    pub fn cut_noticed_by(&mut self, notices: usize, other: usize) {
-        self.cut.insert(pair(notices, other));
-        assert!(self.up.remove(&pair(notices, other)).is_some(), "they were connected");
-        self.push(notices, Input::PeerDown(id(other)));
-        self.pump();
-    }
-
-    /// The other one notices, too.
-    pub fn notices(&mut self, node: usize, peer: usize) {
-        self.push(node, Input::PeerDown(id(peer)));
-        self.pump();
-    }
-
-    pub fn heal(&mut self, a: usize, b: usize) {
-        self.cut.remove(&pair(a, b));
-        self.pump();
-    }
-
-    /// Data from one to the other is kept back until [`Self::let_pass`]; acknowledgements and pings are not.
-    pub fn slow(&mut self, from: usize, to: usize) {
-        self.slow.insert((from, to));
-    }
-
-    /// Everything from one to the other is kept back.
-    pub fn mute(&mut self, from: usize, to: usize) {
-        self.mute.insert((from, to));
-    }
-
-    /// What was kept back arrives, and nothing is kept back any more.
-    pub fn let_pass(&mut self) {
-        self.slow.clear();
-        self.mute.clear();
-        self.wire.append(&mut self.kept);
         self.pump();
     }
 
