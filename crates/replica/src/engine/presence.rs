@@ -80,7 +80,7 @@ impl Replica {
 
     /// Whether a diskless node that is here can vouch that no lost peer was let go on.
     pub(super) fn keeps_tie(&self, diskless: &Peer) -> bool {
-        let lost = |peer: &&Peer| !peer.diskless && !peer.is_settled() && !self.is_out_of_the_way(peer.id);
+        let lost = |peer: &&Peer| !peer.diskless && !peer.is_connected() && !self.is_out_of_the_way(peer.id);
         self.peers.values().filter(lost).all(|peer| peer.presence.proved >= diskless.presence.came)
     }
 }
