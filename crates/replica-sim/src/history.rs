@@ -18,6 +18,8 @@ struct Asked {
     at: usize,
     line: usize,
     version: u64,
+    /// Another node that took the line over has it: it may still be answered.
+    kept: bool,
     what: What,
 }
 
@@ -126,7 +128,7 @@ impl History {
             },
             ClientRequest::Flush => What::Flush { places: model.flush_begins() },
         };
-        self.asked.insert(id, Asked { at, line, version: self.versions[line], what });
+        self.asked.insert(id, Asked { at, line, version: self.versions[line], kept: false, what });
     }
 
     /// An answer. Err: it must not be.
@@ -163,6 +165,8 @@ impl History {
                 Ok(Answered::Nothing)
             }
             _ if !current && replaced_may_write => Ok(Answered::Nothing),
+            // It was done before the other one took over, and is told late: the own disk is slow.
+            What::Write { .. } if !current && asked.kept => Ok(Answered::Nothing),
             What::Write { .. } if !current => {
                 Err(format!("two writers: node {} answered a write after it was replaced", asked.at))
             }
@@ -223,12 +227,27 @@ impl History {
         self.owner[at] = false;
     }
 
+    /// A node is about to take a line over with this content: which writes of others it has.
+    fn keep(&mut self, at: usize, line: usize, content: &[Block]) {
+        let others = |asked: &&mut Asked| asked.at != at && asked.line == line;
+        for asked in self.asked.values_mut().filter(others) {
+            if let What::Write { places, .. } = &asked.what {
+                let model = &mut self.lines[line];
+                let has = |(index, sector, place): &Place| {
+                    model.may_read(*index, *sector, *place, content[*index][*sector])
+                };
+                asked.kept = places.iter().all(has);
+            }
+        }
+    }
+
     /// A node takes its line over.
     ///
     /// # Errors
     /// Its content breaks the promise.
     pub(crate) fn take_over(&mut self, at: usize, content: &[Block], promise: Promise) -> Result<(), String> {
         let line = self.holds[at];
+        self.keep(at, line, content);
         self.versions[line] += 1;
         self.owner[at] = true;
         self.lossy[at] = false;

@@ -456,3 +456,22 @@ fn a_tiebreaker_that_came_while_the_peer_was_here_keeps_the_tie() {
     cluster.write(0, 5, 5).unwrap();
     assert!(!cluster.said(0, &Event::Quorum(false)));
 }
+
+/// It was not asked by the tiebreaker either: the peer may have its disk again, and have been let go on.
+#[test]
+fn no_generation_begins_after_the_tiebreaker_is_lost_before_the_peer_is_seen_to_be_here() {
+    let mut cluster = Cluster::started(true, |config| config.quorum = QuorumPolicy::Majority);
+    cluster.promote(0).unwrap();
+    let before = cluster.replica(0).generations().unwrap().current;
+    cluster.mute(0, 2);
+    cluster.order(1, Admin::Detach).unwrap();
+    let write = cluster.write_begins(0, 2, 2);
+    assert!(!cluster.has_answered(0, write), "the tiebreaker has not taken note");
+    cluster.cut_noticed_by(1, 0);
+    cluster.cut(0, 2);
+    assert!(cluster.replica(0).generations().unwrap().current.same(before), "node 0 has not noticed anything");
+    cluster.notices(0, 1);
+    assert!(cluster.said(0, &Event::Quorum(false)));
+    assert!(cluster.replica(0).generations().unwrap().current.same(before));
+    assert!(!cluster.has_answered(0, write));
+}

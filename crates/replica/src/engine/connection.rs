@@ -121,6 +121,7 @@ impl Replica {
         state.early_report = None;
         self.event(Event::Connection(peer, reason));
         self.believe_witness(peer);
+        self.note_departure(peer);
         self.change_without(peer);
         self.promotion_without(peer);
         if self.promised.is_some_and(|(to, _)| to == peer) {

@@ -70,7 +70,7 @@ pub struct Replica {
     /// A generation is to begin as soon as anything may be answered, without waiting for a write.
     pub(super) change_is_due: bool,
     pub(super) quorum: bool,
-    /// Counts the diskless nodes that came.
+    /// Counts the arrivals and losses of diskless nodes.
     pub(super) moment: u64,
     pub(super) suspended: bool,
     /// Peers whose fencing I/O waits for.

@@ -95,7 +95,7 @@ impl Replica {
     /// All have taken note: now it begins, unless quorum was lost over it.
     fn continue_telling(&mut self) {
         let Change::Telling { waiting, next, absent } = &self.change else { return };
-        if !waiting.is_empty() {
+        if !waiting.is_empty() || self.awaits_presence() {
             return;
         }
         let (next, absent) = (*next, absent.clone());

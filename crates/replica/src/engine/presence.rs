@@ -3,14 +3,15 @@
 //! When the peer with the other disk is lost, a diskless node keeps the tie: it has let nobody else go on. It can vouch for that
 //! only since it was connected. Before, the other peer may have lost us without our having noticed, and been let go on; a
 //! diskless node that restarted has forgotten that. So it counts for a tie only when each peer that is lost was seen to be
-//! here after the diskless node came: by its answer to a ping that was sent later.
+//! here after the diskless node came: by its answer to a ping that was sent later. For the same reason no generation begins
+//! after the loss of a diskless node before the peers with disks were seen to be still here.
 
 use super::core::Replica;
 use super::peer::Peer;
 use crate::ids::NodeId;
 use crate::wire::Message;
 
-/// What is known of one peer's presence. Moments count the arrivals of diskless nodes.
+/// What is known of one peer's presence. Moments count the arrivals and losses of diskless nodes.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     /// When this diskless node came; 0 while it is not settled.
@@ -64,18 +65,38 @@ impl Replica {
             self.moment += 1;
             peer.presence.came = self.moment;
         }
+        self.ask_for_presence();
+    }
+
+    /// A diskless node is lost, and may let others go on from now on.
+    pub(super) fn note_departure(&mut self, from: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.presence.came != 0) {
+            peer.presence.came = 0;
+            self.moment += 1;
+            self.ask_for_presence();
+        }
+    }
+
+    fn ask_for_presence(&mut self) {
         let moment = self.moment;
-        let unproved = |peer: &&Peer| {
-            let presence = &peer.presence;
-            let asked = presence.awaited.is_some_and(|(_, asked)| asked == moment);
-            !peer.diskless && peer.is_settled() && presence.proved < moment && !asked
+        let unasked = |peer: &&Peer| {
+            let asked = peer.presence.awaited.is_some_and(|(_, asked)| asked == moment);
+            !peer.diskless && peer.is_settled() && peer.presence.proved < moment && !asked
         };
-        for id in self.peers.values().filter(unproved).map(|peer| peer.id).collect::<Vec<_>>() {
+        for id in self.peers.values().filter(unasked).map(|peer| peer.id).collect::<Vec<_>>() {
             self.ping(id);
             if let Some(presence) = self.peers.get_mut(&id).map(|peer| &mut peer.presence) {
                 presence.awaited = Some((presence.pings, moment));
             }
         }
+    }
+
+    /// Whether a peer with a disk that seems to be here has not been seen since a diskless node came or was lost: it may have
+    /// been let go on without us.
+    pub(super) fn awaits_presence(&self) -> bool {
+        let unproved =
+            |peer: &Peer| !peer.diskless && peer.is_settled() && peer.presence.proved < self.moment;
+        self.peers.values().any(unproved)
     }
 
     /// Whether a diskless node that is here can vouch that no lost peer was let go on.
