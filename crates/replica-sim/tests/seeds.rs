@@ -32,6 +32,7 @@ const CONGESTED: u64 = 1 << 32;
 ///   those who were not there.
 /// - 13371, 14583, 15777: a tiebreaker helped a Primary to keep quorum that had not noticed yet that its peer was gone, and had
 ///   been let go on before that tiebreaker came: two writers.
+/// - 9491: the last word of a disk that failed came after the next one had taken its place, and ended its resynchronisation.
 /// - 30168: the same helped a Primary to a generation of its own: a split brain.
 /// - 37488: the books held against a Primary that it told a client late what its peer had when it was promoted.
 /// - 4872: a disk that failed while a negotiation went on counted as good when it came to its end, so that no generation began
@@ -41,7 +42,7 @@ const CONGESTED: u64 = 1 << 32;
 const ONCE_FAILED: &[u64] = &[
     5, 13, 15, 25, 27, 29, 39, 40, 59, 62, 132, 157, 177, 218, 262, 323, 375, 423, 659, 691, 785, 1058, 1149,
     1257, 1386, 1490, 1680, 1892, 2091, 2870, 2934, 3321, 3519, 3914, 4165, 4542, 6255, 6603, 6760, 6782,
-    6859, 7056, 7435, 8021, 8141, 8370, 8776, 4872, 7376, 13371, 14583, 15777, 30168, 37488,
+    6859, 9491, 7056, 7435, 8021, 8141, 8370, 8776, 4872, 7376, 13371, 14583, 15777, 30168, 37488,
 ];
 
 /// The same where the peer does not keep up:

@@ -469,7 +469,10 @@ fn no_generation_begins_after_the_tiebreaker_is_lost_before_the_peer_is_seen_to_
     assert!(!cluster.has_answered(0, write), "the tiebreaker has not taken note");
     cluster.cut_noticed_by(1, 0);
     cluster.cut(0, 2);
-    assert!(cluster.replica(0).generations().unwrap().current.same(before), "node 0 has not noticed anything");
+    assert!(
+        cluster.replica(0).generations().unwrap().current.same(before),
+        "node 0 has not noticed anything"
+    );
     cluster.notices(0, 1);
     assert!(cluster.said(0, &Event::Quorum(false)));
     assert!(cluster.replica(0).generations().unwrap().current.same(before));

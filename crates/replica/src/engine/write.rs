@@ -193,9 +193,14 @@ impl Replica {
         self.settle_write(id);
     }
 
-    pub(super) fn write_failed(&mut self, from: NodeId, _id: u64) {
-        // Its report that the disk is gone may still be on its way on the other channel.
-        self.peer_lost_disk(from);
+    pub(super) fn write_failed(&mut self, from: NodeId, id: u64) {
+        let asked = Unacknowledged::Write(id);
+        let awaited = |peer: &Peer| peer.unacknowledged.iter().any(|(_, sent)| *sent == asked);
+        // Its report that the disk is gone may still be on its way on the other channel. Or the report came first, and the
+        // next disk is there already: then nobody waits for this any more.
+        if self.peers.get(&from).is_some_and(awaited) {
+            self.peer_lost_disk(from);
+        }
     }
 
     pub(super) fn acknowledged(&mut self, from: NodeId, what: Unacknowledged) {
