@@ -91,6 +91,12 @@ impl SimDisk {
         }
     }
 
+    /// Its metadata was made on a device of this size: at its end.
+    pub(crate) fn is_made_for(&mut self, device: u64) {
+        self.device = device;
+        self.make_room();
+    }
+
     /// What attaching reads.
     #[must_use]
     pub(crate) fn metadata(&self) -> Attached {

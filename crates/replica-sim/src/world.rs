@@ -271,7 +271,7 @@ impl World {
             let device = state.disk.device;
             state.disk = SimDisk::new(config, &self.scenario.hot, Superblock::just_created(config));
             state.disk.fault = Fault::All;
-            state.disk.device = device;
+            state.disk.is_made_for(device);
         }
         state.wants.clear();
         state.timer = None;
