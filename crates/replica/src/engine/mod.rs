@@ -4,8 +4,8 @@
 //! what makes it stable, `secondary` the peer's side of it, `connection` and `negotiation` how two nodes meet, `sync`
 //! and `sync_source` the two sides of a resynchronisation, `verify` the comparison, `generation_change` new generations,
 //! `orders` what the admin says of the data, `congestion` peers that do not keep up,
-//! `role` promotion and demotion, `guard` quorum, fencing and suspension, `disk` the own disk and its metadata, `timers`
-//! the waits. None of them does I/O or reads a clock.
+//! `role` promotion and demotion, `guard` quorum, fencing and suspension, `presence` which peers were seen since when, `disk` the
+//! own disk and its metadata, `timers` the waits. None of them does I/O or reads a clock.
 
 mod admission;
 mod congestion;
