@@ -9,7 +9,7 @@ help:
 	@echo "make test-vm  the tests in virtual machines: kernels of their own, DRBD, watchdogs (root, Debian; about 25 minutes)"
 	@echo "make test-vm-trixie  the same for what needs Debian 13: the kernel's ublk driver (root, Debian; builds an image first)"
 	@echo "make drill-replica  one failover drill after the other of a volume of the replication engine: N=10 (root, Debian)"
-	@echo "make sim-nightly  the replication engine's simulator, many seeds: SEEDS=FROM..TO (0..100000)"
+	@echo "make sim-nightly  the replication engine's simulator, many seeds: SEEDS='FROM..TO ...' (60000, with congestion and two Primaries 20000 each)"
 	@echo "make lint   formatting, clippy, licences and bans, documentation, lengths"
 	@echo "make bench  measurements, as ratios within one run"
 	@echo "make vagrant-demo  two machines by Vagrant and libvirt, a cluster of them, and away again (root, Debian)"
@@ -38,7 +38,8 @@ drill-replica:
 	HACTL_DRILLS=$(N) $(CARGO) test --locked --test lab_replica -- --exact drills_in_a_row --nocapture
 
 # Optimised, but with its assertions: a seed that fails is replayed by `cargo run -p replica-sim -- --seed N`.
-SEEDS ?= 0..100000
+# From 2^32 on with congestion, from 2^33 on with two Primaries.
+SEEDS ?= 0..60000 4294967296..4294987296 8589934592..8589954592
 sim-nightly:
 	CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true \
 		$(CARGO) run --locked --release -p replica-sim -- --seeds $(SEEDS)

@@ -9,6 +9,8 @@ mod lab;
 
 #[path = "lab_replica/agent.rs"]
 mod agent;
+#[path = "lab_replica/both.rs"]
+mod both;
 #[path = "lab_replica/daytwo.rs"]
 mod daytwo;
 #[path = "lab_replica/drills.rs"]
@@ -21,8 +23,9 @@ mod volume;
 mod writers;
 
 fn main() -> std::process::ExitCode {
-    let tests: [lab::Test; 5] = [
+    let tests: [lab::Test; 6] = [
         ("agent_and_recovery", agent::agent_and_recovery),
+        ("both_promoted", both::both_promoted),
         ("controller_pair", examples::controller_pair),
         ("day_two", daytwo::day_two),
         ("nfs_pair", examples::nfs_pair),

@@ -38,6 +38,7 @@ struct Volume {
     port: u16,
     link: Option<usize>,
     initial_sync: InitialSync,
+    protocol: String,
     dual_primary: bool,
     mount: Option<Mount>,
     discard: Option<Discard>,
@@ -90,7 +91,7 @@ pub(super) fn volume(
     let wrong = shared_numbers(&name, volume, &volumes)
         .or_else(|| links(volume, &members))
         .or_else(|| options(item.engine, volume, &members))
-        .or_else(|| two_primaries(item.engine, volume, cluster))
+        .or_else(|| two_primaries(volume, cluster))
         .or_else(|| discarded(volume, &members));
     if let Some(wrong) = wrong {
         return Err(instance.error(wrong));
@@ -204,14 +205,15 @@ fn options(engine: Engine, volume: &Volume, members: &[&NodeView]) -> Option<Str
 }
 
 /// Two Primaries are for those who fence, and not for a file system that only one node may mount.
-fn two_primaries(engine: Engine, volume: &Volume, cluster: &ClusterView) -> Option<String> {
+fn two_primaries(volume: &Volume, cluster: &ClusterView) -> Option<String> {
     if !volume.dual_primary {
         return None;
     }
-    if engine == Engine::Replica {
-        return Some(
-            "`dual_primary` is DRBD's: with the engine `replica` one side at a time is promoted".to_owned(),
-        );
+    if volume.protocol != "C" {
+        return Some(format!(
+            "`dual_primary` needs `protocol: C`: under {} one side would not see what the other was told",
+            volume.protocol
+        ));
     }
     if volume.disk.get("fencing").and_then(Value::as_str) != Some("resource-and-stonith") {
         return Some("`dual_primary` needs `disk: { fencing: resource-and-stonith }`: without it, two nodes that lose \

@@ -10,7 +10,7 @@ use replica::{ClientError, Replica, RequestId};
 
 use crate::disk::Block;
 use crate::history::Answered;
-use crate::model::Promise;
+use crate::model::{Model, Promise};
 use crate::scenario::{Kind, node};
 use crate::world::World;
 
@@ -22,6 +22,7 @@ impl World {
     pub(crate) fn check(&mut self) {
         self.check_roles();
         self.check_marks();
+        self.check_quiet();
         self.note_in_sync();
     }
 
@@ -39,8 +40,11 @@ impl World {
         thinks(a, b) && thinks(b, a) && !self.links[Self::link_of(a, b)].dead
     }
 
-    /// Never two Primaries that are connected.
+    /// Never two Primaries that are connected, unless that is allowed.
     fn check_roles(&mut self) {
+        if self.scenario.two_primaries {
+            return;
+        }
         let primary = |at: usize| self.replica(at).is_some_and(|replica| replica.role() == Role::Primary);
         let both = primary(0) && primary(1);
         if both && self.are_connected(0, 1) {
@@ -65,6 +69,25 @@ impl World {
             let (left, right) = (self.nodes[a].disk.visible[index], self.nodes[b].disk.visible[index]);
             self.fail(format!("block {block} differs and nobody has marked it: {left:?} and {right:?}"));
             return;
+        }
+    }
+
+    /// Two disks in sync that nothing is on its way to hold the same, marked or not.
+    fn check_quiet(&mut self) {
+        let idle =
+            |at: usize| self.nodes[at].in_flight.is_empty() && self.replica(at).is_some_and(Replica::is_idle);
+        let delivered = (0..2).all(|end| self.links[0].drained(end) < self.now);
+        if !self.scenario.two_primaries || !delivered || !DISKFUL.into_iter().all(idle) || !self.are_in_sync()
+        {
+            return;
+        }
+        let [a, b] = DISKFUL;
+        let differs =
+            |index: &usize| self.nodes[a].disk.visible[*index] != self.nodes[b].disk.visible[*index];
+        if let Some(index) = (0..self.scenario.hot.len()).find(differs) {
+            let (left, right) = (self.nodes[a].disk.visible[index], self.nodes[b].disk.visible[index]);
+            let block = self.scenario.hot[index];
+            self.fail(format!("all is quiet, and block {block} differs: {left:?} and {right:?}"));
         }
     }
 
@@ -131,16 +154,19 @@ impl World {
     ) -> Option<String> {
         // Under protocol A a Primary that is cut off answers until it notices; only its flushes are promises.
         let lax = self.scenario.kind == Kind::Reckless || self.scenario.configs[0].protocol == Protocol::A;
-        let line = self.history.holds[at];
+        let before = self.history.shared_line(at);
         let answered = match self.history.answer(id, &result, lax) {
             Ok(answered) => answered,
             Err(problem) => return Some(problem),
         };
-        let Answered::Write { places, durable } = answered else { return None };
+        let Answered::Write { places, line, durable } = answered else { return None };
         if places.is_empty() {
             return None;
         }
         self.note_left_behind(at);
+        if let Some(problem) = self.note_beside(at, line, (&places, durable), before) {
+            return Some(problem);
+        }
         let mut holders = Vec::new();
         for other in DISKFUL {
             // It may have been written there just before the connection broke.
@@ -157,6 +183,48 @@ impl World {
             self.history.solo[only] += 1;
         }
         None
+    }
+
+    /// A Primary beside another was answered: the other has that too, or is left behind.
+    fn note_beside(
+        &mut self,
+        at: usize,
+        line: usize,
+        (places, durable): (&[crate::model::Place], bool),
+        before: Option<Model>,
+    ) -> Option<String> {
+        let other = 1 - at;
+        let works_here =
+            |node: usize| self.replica(node).is_some_and(|own| own.disk_state() == DiskState::UpToDate);
+        let beside = self.scenario.two_primaries && self.history.owner[other];
+        if !beside || !works_here(at) || !works_here(other) {
+            return None;
+        }
+        let [here, there] = [at, other].map(|node| {
+            let disk = &self.nodes[node].disk;
+            let content = if durable { &disk.stable } else { &disk.visible };
+            self.history.lacks(line, content, places)
+        });
+        let connected = self.follows(at, other);
+        let together = self.history.holds[other] == line;
+        if !connected && together && !self.history.parted.contains(&true) {
+            self.say(|| format!("node {at} goes on without node {other}, which is Primary too"));
+            self.parted += 1;
+            self.history.part(other, self.scenario.kind == Kind::Reckless, before);
+            self.notice_departure(other, at);
+        }
+        match (here, there) {
+            (true, _) if self.history.holds[at] == line => {
+                Some(format!("node {at} was answered what its own disk lacks"))
+            }
+            (_, true) if connected && together => {
+                Some(format!("node {at} was answered what node {other}, which is Primary too, lacks"))
+            }
+            (_, true) if self.history.parted[at] => {
+                Some(format!("two writers: node {at} was answered after node {other} had gone on without it"))
+            }
+            _ => None,
+        }
     }
 
     /// A write was answered: a peer that is left behind may not be promoted from now on, whatever guards the cluster.
@@ -181,12 +249,19 @@ impl World {
         }
         let other_owner = self.history.owner[1 - at];
         self.history.holds[at] = self.history.holds[from];
+        // It need not know yet that the other one crashed, and takes what that had sent.
+        let beside = self.replica(at).and_then(|own| own.peer_status(node(1 - at)));
+        let beside = beside.is_some_and(|peer| peer.role == Role::Primary);
+        if self.scenario.two_primaries && (other_owner || beside) && self.joins(at, strict) {
+            let content: Vec<Block> = self.nodes[from].disk.visible.clone();
+            return self.joined(at, &content);
+        }
         if !strict && (other_owner || self.history.stale[from]) {
             self.say(|| format!("node {at} begins a line of history of its own"));
             // Without its peer, which it was to work over, it has nothing but what is on its own disk.
             let from = if own || self.follows(at, from) { from } else { at };
             let content: Vec<Block> = self.nodes[from].disk.visible.clone();
-            self.history.fork(at, from, &content);
+            self.history.fork(at, from, &content, beside.then_some(1 - at));
             return;
         }
         if self.history.stale[from] {
@@ -208,16 +283,56 @@ impl World {
         }
     }
 
+    /// Whether a node that was promoted goes on with the line of another Primary.
+    fn joins(&self, at: usize, strict: bool) -> bool {
+        let other = 1 - at;
+        let one_line = self.history.holds[at] == self.history.holds[other];
+        let connected = self.replica(at).and_then(|replica| replica.peer_status(node(other)));
+        let connected = connected.is_some_and(|peer| peer.connection == ConnectionState::Connected);
+        one_line && (strict || (connected && !self.history.stale[at]))
+    }
+
+    fn joined(&mut self, at: usize, content: &[Block]) {
+        self.say(|| format!("node {at} is Primary beside node {}", 1 - at));
+        self.joined += 1;
+        self.history.join(at);
+        if self.history.stale[at] {
+            // The other has gone on just now; it must not be told anything any more.
+            self.history.part_behind(at, content);
+            self.notice_departure(at, 1 - at);
+        } else if let Some(problem) = self.history.broken_promise(at, content, Promise::Answered) {
+            self.fail(format!("node {at} was promoted beside another Primary, and {problem}"));
+        }
+    }
+
+    /// Whether the two disks are UpToDate and follow one another by the account of both.
+    pub(crate) fn are_in_sync(&self) -> bool {
+        let established = |at: usize, of: usize| {
+            self.replica(at).is_some_and(|replica| {
+                replica.disk_state() == DiskState::UpToDate
+                    && replica.peer_status(node(of)).is_some_and(|status| {
+                        status.replication == ReplicationState::Established
+                            && status.disk == DiskState::UpToDate
+                    })
+            })
+        };
+        established(0, 1) && established(1, 0) && !self.links[0].dead
+    }
+
     /// An event that the books care for.
     pub(crate) fn note_event(&mut self, at: usize, event: &Event) {
         if let Event::VerifyDone(_, differing @ 1..) = event {
             self.fail(format!("verification at node {at} found {differing} blocks that differ"));
         }
         self.ahead += u64::from(matches!(event, Event::Replication(_, ReplicationState::Ahead)));
+        if let Event::Connection(peer, _) = event {
+            self.notice_departure(at, usize::from(peer.get()));
+        }
         if *event == Event::Disk(DiskState::UpToDate)
             && let Some(from) = self.source_of(at)
         {
             self.behind[at] = false;
+            self.history.replaced_by(at, from);
             self.history.in_sync(at, from, false);
         }
         if *event == Event::Disk(DiskState::Inconsistent) && self.history.discard[at] {
@@ -232,6 +347,11 @@ impl World {
             let lost = self.history.solo[at];
             self.fail(format!("{lost} answered writes of node {at} are thrown away for node {from}'s data"));
         }
+        if self.history.solo[at] > 0 && self.history.holds[at] == self.history.holds[from] {
+            // The source has begun a generation of its own without ever being promoted.
+            let disk = &self.nodes[from].disk;
+            self.history.discarded_for(from, &disk.visible, &disk.stable);
+        }
         let users = self.history.owner[at] && self.replica(at).is_some_and(|own| own.role() == Role::Primary);
         if users && self.history.holds[at] != self.history.holds[from] {
             self.fail(format!(
@@ -240,6 +360,14 @@ impl World {
         }
         self.history.lossy[at] = self.history.lossy[from];
         self.history.replaced_by(at, from);
+    }
+
+    /// A node that has lost another one takes nothing more from it.
+    pub(crate) fn notice_departure(&mut self, at: usize, of: usize) {
+        let hears = self.replica(at).and_then(|own| own.peer_status(node(of)));
+        if hears.is_none_or(|peer| peer.connection != ConnectionState::Connected) {
+            self.history.noticed(at, of);
+        }
     }
 
     /// From which node with a disk this one is being synchronised.
@@ -255,16 +383,7 @@ impl World {
     /// Whether the two disks are in sync by their own account: then the books start afresh.
     fn note_in_sync(&mut self) {
         let [a, b] = DISKFUL;
-        let established = |at: usize, of: usize| {
-            self.replica(at).is_some_and(|replica| {
-                replica.disk_state() == DiskState::UpToDate
-                    && replica.peer_status(node(of)).is_some_and(|status| {
-                        status.replication == ReplicationState::Established
-                            && status.disk == DiskState::UpToDate
-                    })
-            })
-        };
-        if established(a, b) && established(b, a) && !self.links[0].dead {
+        if self.are_in_sync() {
             let same = self.nodes[a].disk.visible == self.nodes[b].disk.visible;
             self.history.in_sync(a, b, same);
             if same {

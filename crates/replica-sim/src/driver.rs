@@ -16,6 +16,8 @@ use crate::world::{Next, World};
 
 /// Requests of a client that wait at a time.
 const QUEUE_DEPTH: usize = 8;
+/// Blocks that two Primaries like best.
+const MEETING_PLACES: usize = 4;
 
 impl World {
     /// Begins: every node starts, and everybody gets to work.
@@ -54,7 +56,11 @@ impl World {
         let size = self.nodes[at].replica.as_ref().map_or(VOLUME_BYTES, |replica| replica.config().size);
         let hot: Vec<u64> =
             self.scenario.hot.iter().copied().filter(|block| (block + 1) * BLOCK_BYTES <= size).collect();
-        let block = hot[self.rng.index(hot.len())];
+        let mut block = hot[self.rng.index(hot.len())];
+        if self.scenario.two_primaries && self.rng.chance(60) {
+            // Where the other writes too.
+            block = hot[self.rng.index(MEETING_PLACES.min(hot.len()))];
+        }
         let (mut offset, mut len) = (block * BLOCK_BYTES, BLOCK_BYTES);
         match self.rng.below(10) {
             0 => {
@@ -98,6 +104,12 @@ impl World {
         }
         match primaries[..] {
             [] => self.promote(at),
+            [primary] if self.is_to_be_joined() => self.promote(1 - primary),
+            [_, _] if self.scenario.two_primaries && self.are_in_sync() => {
+                if !self.calm && self.rng.chance(15) {
+                    self.demote(at);
+                }
+            }
             [primary] if self.calm => {
                 let apart = self.nodes[primary].replica.as_ref().is_some_and(|replica| {
                     let peer = replica.peer_status(node(1 - primary));
@@ -145,6 +157,12 @@ impl World {
         let wait =
             if self.calm { self.rng.micros(50_000, 150_000) } else { self.rng.micros(20_000, 250_000) };
         self.after(wait, Next::AdminTick);
+    }
+
+    /// Whether a second Primary is to join the one that there is.
+    fn is_to_be_joined(&mut self) -> bool {
+        let possible = self.scenario.two_primaries && self.are_in_sync();
+        possible && (self.calm || self.rng.chance(60))
     }
 
     /// The devices grow, not always both, and the volume is to follow.
@@ -216,7 +234,7 @@ impl World {
         self.say(|| format!("node {at} runs {handler:?}"));
         let life = self.nodes[at].life;
         let exit_code = match handler {
-            Handler::FencePeer(peer) => self.fence(usize::from(peer.get())),
+            Handler::FencePeer(peer) => self.fence(at, usize::from(peer.get())),
             Handler::UnfencePeer(peer) => {
                 self.history.constrained[usize::from(peer.get())] = false;
                 0
@@ -232,8 +250,11 @@ impl World {
     }
 
     /// The fence device cuts the peer's power, and a constraint keeps the peer from being promoted until it is in sync
-    /// again; now and then the device does not answer.
-    fn fence(&mut self, victim: usize) -> i32 {
+    /// again; now and then the device does not answer. A constraint against the node itself is not its own to replace.
+    fn fence(&mut self, at: usize, victim: usize) -> i32 {
+        if self.history.constrained[at] {
+            return 1;
+        }
         if !self.calm && self.rng.chance(10) {
             return 1;
         }
@@ -339,7 +360,8 @@ impl World {
                     status.replication == ReplicationState::Established && status.disk == DiskState::UpToDate
                 })
         });
-        healthy
-            && DISKFUL.into_iter().any(|at| self.role(at) == Some(Role::Primary) && self.history.owner[at])
+        let primary = |at: usize| self.role(at) == Some(Role::Primary) && self.history.owner[at];
+        let both = !self.scenario.two_primaries || DISKFUL.into_iter().all(primary);
+        healthy && both && DISKFUL.into_iter().any(primary)
     }
 }

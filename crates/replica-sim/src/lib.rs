@@ -4,7 +4,8 @@
 //! workload and one series of faults: crashes that lose any part of what was not flushed, torn metadata, connections cut
 //! and partitioned, slow and failing disks. After every step the checkers look whether
 //! - what was answered is there after a failover (`model`, `history`),
-//! - no two Primaries are connected, and no replaced one goes on writing,
+//! - no two Primaries are connected unless that is allowed, and no replaced one goes on writing,
+//! - two Primaries that are allowed hold the same once nothing is on its way, whatever they wrote to the same blocks,
 //! - every block that differs is marked (`check`),
 //! - nothing that was answered is thrown away without a policy or an order to,
 //! - whatever a crash leaves of the metadata can be attached.

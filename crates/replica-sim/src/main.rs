@@ -1,21 +1,35 @@
 //! `replica-sim --seed N` replays one run with a trace; `--seeds A..B` runs many, on every core, and names those that
 //! fail.
 
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-const USAGE: &str = "usage: replica-sim --seed N | --seeds A..B";
+use replica_sim::Summary;
+
+const USAGE: &str = "usage: replica-sim --seed N | --seeds A..B [A..B …]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--seed", seed] => seed.parse().map_or_else(|_| usage(), one),
-        ["--seeds", range] => match range.split_once("..").map(|(a, b)| (a.parse(), b.parse())) {
-            Some((Ok(from), Ok(to))) => many(from, to),
-            _ => usage(),
-        },
+        ["--seeds", ref ranges @ ..] if !ranges.is_empty() => {
+            match ranges.iter().map(|range| parse(range)).collect::<Option<Vec<_>>>() {
+                Some(ranges) => {
+                    let failed: u64 = ranges.into_iter().map(many).sum();
+                    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+                }
+                None => usage(),
+            }
+        }
         _ => usage(),
     }
+}
+
+fn parse(range: &str) -> Option<Range<u64>> {
+    let (from, to) = range.split_once("..")?;
+    Some(from.parse().ok()?..to.parse().ok()?)
 }
 
 fn usage() -> ExitCode {
@@ -26,10 +40,7 @@ fn usage() -> ExitCode {
 fn one(seed: u64) -> ExitCode {
     match replica_sim::run(seed, true) {
         Ok(summary) => {
-            println!(
-                "seed {seed}: {} steps, {} writes answered, Ahead {} times, every property holds",
-                summary.steps, summary.writes, summary.ahead
-            );
+            println!("seed {seed}: {} steps, {}, every property holds", summary.steps, words(&summary));
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -39,23 +50,28 @@ fn one(seed: u64) -> ExitCode {
     }
 }
 
-fn many(from: u64, to: u64) -> ExitCode {
-    let next = AtomicU64::new(from);
-    let (failed, writes, ahead) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+fn words(summary: &Summary) -> String {
+    format!(
+        "{} writes answered, Ahead {} times, two Primaries {} times, parted {} times, {} writes met",
+        summary.writes, summary.ahead, summary.joined, summary.parted, summary.met
+    )
+}
+
+/// How many failed.
+fn many(seeds: Range<u64>) -> u64 {
+    let next = AtomicU64::new(seeds.start);
+    let (failed, total) = (AtomicU64::new(0), Mutex::new(Summary::default()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to {
+                    if seed >= seeds.end {
                         return;
                     }
                     match replica_sim::run(seed, false) {
-                        Ok(summary) => {
-                            writes.fetch_add(summary.writes, Ordering::Relaxed);
-                            ahead.fetch_add(summary.ahead, Ordering::Relaxed);
-                        }
+                        Ok(summary) => total.lock().unwrap_or_else(PoisonError::into_inner).add(&summary),
                         Err(failure) => {
                             failed.fetch_add(1, Ordering::Relaxed);
                             eprintln!("{failure}");
@@ -66,11 +82,12 @@ fn many(from: u64, to: u64) -> ExitCode {
         }
     });
     let failed = failed.into_inner();
+    let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
-        "{} seeds, {} writes answered, Ahead {} times, {failed} failed",
-        to.saturating_sub(from),
-        writes.into_inner(),
-        ahead.into_inner()
+        "{} seeds from {}, {}, {failed} failed",
+        seeds.end.saturating_sub(seeds.start),
+        seeds.start,
+        words(&total)
     );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed
 }

@@ -15,7 +15,7 @@ const WRITES_AT_REST: u64 = 20;
 const MAX_STEPS: u64 = 2_000_000;
 
 /// What a run showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Steps taken.
     pub steps: u64,
@@ -23,6 +23,24 @@ pub struct Summary {
     pub writes: u64,
     /// How often a Primary went Ahead of its peer.
     pub ahead: u64,
+    /// How often a node became Primary beside another.
+    pub joined: u64,
+    /// How often one of two Primaries went on without the other.
+    pub parted: u64,
+    /// Writes that were asked for while the other Primary's was under way to the same place.
+    pub met: u64,
+}
+
+impl Summary {
+    /// Adds what another run showed.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.writes += other.writes;
+        self.ahead += other.ahead;
+        self.joined += other.joined;
+        self.parted += other.parted;
+        self.met += other.met;
+    }
 }
 
 /// A property was broken.
@@ -68,7 +86,14 @@ pub fn run(seed: u64, trace: bool) -> Result<Summary, Failure> {
                 rest = Some((world.now.after(REST), world.history.total));
             }
             Some((_, before)) if world.is_well() && world.history.total >= before + WRITES_AT_REST => {
-                return Ok(Summary { steps: world.steps, writes: world.history.total, ahead: world.ahead });
+                return Ok(Summary {
+                    steps: world.steps,
+                    writes: world.history.total,
+                    ahead: world.ahead,
+                    joined: world.joined,
+                    parted: world.parted,
+                    met: world.history.met,
+                });
             }
             Some((deadline, _)) if world.now > deadline => {
                 return Err(failure(&world, "the cluster does not come to rest".to_owned()));

@@ -17,6 +17,8 @@ pub(crate) const VOLUME_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) const MAX_GROWTH_BYTES: u64 = 16 * 1024 * 1024;
 /// Blocks that the workload uses.
 const HOT_BLOCKS: u64 = 24;
+/// Seeds with this bit are runs with two Primaries.
+const TWO_PRIMARIES_SEED_BIT: u64 = 1 << 33;
 /// Seeds with this bit are runs under protocol A that do something about congestion.
 const CONGESTED_SEED_BIT: u64 = 1 << 32;
 
@@ -50,6 +52,8 @@ pub(crate) struct Scenario {
     pub(crate) slow_network: bool,
     /// Data takes its time between the two disks, and something is done about that.
     pub(crate) congested: bool,
+    /// Both nodes may be Primary at once.
+    pub(crate) two_primaries: bool,
     /// Devices grow, and the volume with them.
     pub(crate) grows: bool,
     /// How long between two faults, on average.
@@ -79,6 +83,10 @@ impl Scenario {
         let chosen = seed & CONGESTED_SEED_BIT != 0;
         if chosen {
             shared.protocol = Protocol::A;
+        }
+        shared.two_primaries = seed & TWO_PRIMARIES_SEED_BIT != 0;
+        if shared.two_primaries {
+            shared.protocol = Protocol::C;
         }
         shared.al_extents = 4 + rng.below(5) as u16;
         shared.sync = SyncConfig {
@@ -111,18 +119,7 @@ impl Scenario {
                     .fold(config, |config, peer| config.with_peer(node(peer), peer == 2))
             })
             .collect();
-        let blocks = VOLUME_BYTES / BLOCK_BYTES;
-        let mut hot: Vec<u64> = (0..HOT_BLOCKS).map(|_| rng.below(blocks)).collect();
-        // Neighbours too, so that requests of several blocks touch more than one of them.
-        for block in hot.clone().into_iter().take(8) {
-            hot.push((block + 1).min(blocks - 1));
-        }
-        let grows = rng.chance(30);
-        if grows {
-            hot.extend((0..HOT_BLOCKS / 4).map(|_| blocks + rng.below(MAX_GROWTH_BYTES / BLOCK_BYTES)));
-        }
-        hot.sort_unstable();
-        hot.dedup();
+        let (hot, grows) = hot_blocks(rng);
         Self {
             kind,
             configs,
@@ -131,11 +128,29 @@ impl Scenario {
             blank: rng.chance(20),
             disk_errors: rng.chance(30),
             slow_network: rng.chance(30),
+            two_primaries: shared.two_primaries,
             congested: shared.congestion.policy != OnCongestion::Block,
             grows,
             fault_every: Duration::from_millis(40 + rng.below(400)),
         }
     }
+}
+
+/// The blocks that the workload uses, and whether the volume grows: then there are some beyond its end.
+fn hot_blocks(rng: &mut Rng) -> (Vec<u64>, bool) {
+    let blocks = VOLUME_BYTES / BLOCK_BYTES;
+    let mut hot: Vec<u64> = (0..HOT_BLOCKS).map(|_| rng.below(blocks)).collect();
+    // Neighbours too, so that requests of several blocks touch more than one of them.
+    for block in hot.clone().into_iter().take(8) {
+        hot.push((block + 1).min(blocks - 1));
+    }
+    let grows = rng.chance(30);
+    if grows {
+        hot.extend((0..HOT_BLOCKS / 4).map(|_| blocks + rng.below(MAX_GROWTH_BYTES / BLOCK_BYTES)));
+    }
+    hot.sort_unstable();
+    hot.dedup();
+    (hot, grows)
 }
 
 fn short_timeouts() -> Timeouts {

@@ -70,6 +70,10 @@ pub(crate) struct World {
     pub(crate) steps: u64,
     /// How often a Primary went on without a peer that did not keep up.
     pub(crate) ahead: u64,
+    /// How often a node became Primary beside another.
+    pub(crate) joined: u64,
+    /// How often one of two Primaries went on without the other.
+    pub(crate) parted: u64,
     /// Nodes that were left behind by writes that were answered, and were not brought back since.
     pub(crate) behind: [bool; 2],
     pub(crate) violation: Option<String>,
@@ -120,6 +124,8 @@ impl World {
             calm: false,
             steps: 0,
             ahead: 0,
+            joined: 0,
+            parted: 0,
             behind: [false; 2],
             violation: None,
             trace,
@@ -284,6 +290,10 @@ impl World {
         };
         let orphan = (0..2).filter(|other| *other != at).find(works_over_it);
         self.history.crashed(at);
+        for other in (0..self.nodes.len()).filter(|other| *other != at) {
+            self.notice_departure(other, at);
+            self.notice_departure(at, other);
+        }
         if let Some(owner) = orphan {
             self.history.good_disk_crashed(owner);
         }
@@ -473,6 +483,11 @@ impl World {
             if self.calm && matches!(error, AdminError::OtherData(_)) {
                 // What the refusal advises: then the two data meet as a split brain, and the admin decides.
                 self.demote(at);
+            }
+            if matches!(error, AdminError::State(why) if why.contains("Primary too")) {
+                // The same; and once more with the disk when that is done.
+                self.demote(at);
+                self.after(Duration::from_millis(50), Next::Reattach { at });
             }
         }
         if self.nodes[at].promoting == Some(id) {

@@ -170,6 +170,8 @@ pub struct Config {
     pub size: u64,
     /// When a write is done.
     pub protocol: Protocol,
+    /// Two nodes that are connected and in sync may both be Primary (`allow-two-primaries`).
+    pub two_primaries: bool,
     /// Quorum.
     pub quorum: QuorumPolicy,
     /// Without quorum.
@@ -210,6 +212,11 @@ pub enum ConfigError {
         "on-congestion pull-ahead and disconnect need protocol A: under B and C a write waits for the peer"
     )]
     CongestionProtocol,
+    /// What one Primary is told to be written the other must see.
+    #[error(
+        "allow-two-primaries needs protocol C: under A and B one of the two would not see what the other was told"
+    )]
+    TwoPrimariesProtocol,
     /// Too few or too many extents.
     #[error("congestion-extents {0} is outside 1 to {MAX_AL_EXTENTS}")]
     CongestionExtents(u16),
@@ -228,6 +235,7 @@ impl Config {
             peers: BTreeMap::new(),
             size,
             protocol: Protocol::default(),
+            two_primaries: false,
             quorum: QuorumPolicy::default(),
             on_no_quorum: OnNoQuorum::default(),
             fencing: Fencing::default(),
@@ -273,6 +281,9 @@ impl Config {
         if self.congestion.policy != OnCongestion::Block && self.protocol != Protocol::A {
             return Err(ConfigError::CongestionProtocol);
         }
+        if self.two_primaries && self.protocol != Protocol::C {
+            return Err(ConfigError::TwoPrimariesProtocol);
+        }
         if let Some(extents) = self.congestion.extents
             && !(1..=MAX_AL_EXTENTS).contains(&extents)
         {
@@ -307,6 +318,11 @@ mod tests {
             assert_eq!(config.check(), Err(ConfigError::CongestionProtocol));
         }
         assert_eq!(Config { protocol: Protocol::A, congestion: ahead, ..good.clone() }.check(), Ok(()));
+        for protocol in [Protocol::A, Protocol::B] {
+            let config = Config { protocol, two_primaries: true, ..good.clone() };
+            assert_eq!(config.check(), Err(ConfigError::TwoPrimariesProtocol));
+        }
+        assert_eq!(Config { two_primaries: true, ..good.clone() }.check(), Ok(()));
         let none = Congestion { extents: Some(0), ..Congestion::default() };
         assert_eq!(Config { congestion: none, ..good }.check(), Err(ConfigError::CongestionExtents(0)));
     }

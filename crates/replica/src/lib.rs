@@ -31,7 +31,10 @@
 //!   that its data is outdated, and a new generation has begun.
 //! - **A flush fails once for writes that went with a peer's cache**, when there was no other place where they were.
 //!
-//! Not here yet, and refused rather than pretended: more than two nodes with disks, two Primaries.
+//! - **Two Primaries agree on the order of writes that overlap**: the one with the lower id decides it, and the other puts
+//!   what came first beneath what came later; so both disks end up the same (`allow-two-primaries`).
+//!
+//! Not here yet, and refused rather than pretended: more than two nodes with disks.
 //!
 //! What no replica can know: when its disk fails so completely that not even a last word can be written on it, others go
 //! on without it, it loses its power, and then the same disk works again and nobody else is there. Such a disk has to be

@@ -21,6 +21,8 @@ pub struct PeerView {
     pub role: Role,
     /// Its disk.
     pub disk: DiskState,
+    /// Connected, UpToDate, and every write goes both ways: no synchronisation goes on.
+    pub in_sync: bool,
     /// Not connected, and known to be outdated or fenced.
     pub outdated: bool,
 }
@@ -73,6 +75,8 @@ pub struct PromotionView {
     pub quorum: bool,
     /// Fencing.
     pub fencing: Fencing,
+    /// A second Primary is allowed.
+    pub two_primaries: bool,
     /// By force: good data, quorum and fencing do not count. A Primary or a handshake in sight still does.
     pub force: bool,
     /// Peers.
@@ -89,7 +93,9 @@ pub fn may_promote(view: &PromotionView) -> Result<(), PromotionError> {
         return Err(PromotionError::Tiebreaker);
     }
     for peer in view.peers.iter().filter(|peer| peer.connected) {
-        if peer.role == Role::Primary {
+        // A second one joins the first, with the same data on both sides: force is no help there.
+        let may_join = view.two_primaries && peer.in_sync && view.disk == DiskState::UpToDate;
+        if peer.role == Role::Primary && !may_join {
             return Err(PromotionError::PeerIsPrimary(peer.node));
         }
         if peer.in_handshake {
@@ -128,6 +134,7 @@ mod tests {
             in_handshake: false,
             role: Role::Secondary,
             disk: DiskState::UpToDate,
+            in_sync: true,
             outdated: false,
         }
     }
@@ -138,6 +145,7 @@ mod tests {
             tiebreaker: false,
             quorum: true,
             fencing: Fencing::DontCare,
+            two_primaries: false,
             force: false,
             peers: vec![peer()],
         }
@@ -174,6 +182,24 @@ mod tests {
         assert_eq!(may_promote(&alone(DiskState::Consistent)), Ok(()));
         assert_eq!(may_promote(&PromotionView { force: true, ..alone(DiskState::Outdated) }), Ok(()));
         assert!(may_promote(&PromotionView { force: true, ..alone(DiskState::Diskless) }).is_err());
+    }
+
+    #[test]
+    fn a_second_primary_joins_only_one_that_is_in_sync() {
+        let primary = PromotionView { two_primaries: true, ..with_peer(|peer| peer.role = Role::Primary) };
+        assert_eq!(may_promote(&primary), Ok(()));
+        let refused = Err(PromotionError::PeerIsPrimary(peer().node));
+        for force in [false, true] {
+            let mut behind = PromotionView { force, ..primary.clone() };
+            behind.peers[0].in_sync = false;
+            assert_eq!(may_promote(&behind), refused, "a synchronisation goes on");
+            for disk in [DiskState::Outdated, DiskState::Consistent, DiskState::Diskless] {
+                assert_eq!(may_promote(&PromotionView { disk, force, ..primary.clone() }), refused);
+            }
+        }
+        let mut greeting = primary;
+        greeting.peers[0].in_handshake = true;
+        assert_eq!(may_promote(&greeting), Err(PromotionError::Handshake(peer().node)));
     }
 
     #[test]

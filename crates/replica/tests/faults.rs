@@ -318,6 +318,44 @@ fn promotion_without_the_peer_stands_or_falls_with_the_handler() {
 }
 
 #[test]
+fn a_fence_handler_that_ends_after_the_peer_was_here_says_nothing() {
+    let mut cluster = Cluster::started(false, |config| config.fencing = Fencing::ResourceAndStonith);
+    let (fence, unfence) = (Handler::FencePeer(id(1)), Handler::UnfencePeer(id(1)));
+    cluster.nodes[0].handlers.clear();
+    cluster.exit_codes.insert(fence, 4);
+    cluster.going_on.insert(fence);
+    cluster.cut(0, 1);
+    let promotion = cluster.order_begins(0, Admin::Promote { force: false, wall_clock: 1 });
+    cluster.heal(0, 1);
+    assert!(cluster.is_in_sync());
+    cluster.cut(0, 1);
+    assert_eq!(cluster.nodes[0].handlers, [fence], "one at a time");
+    cluster.handler_ends(0, fence);
+    let refused = Err(PromotionError::ConnectionLost(id(1)).into());
+    assert_eq!(cluster.nodes[0].orders.remove(&promotion), Some(refused));
+    assert_eq!(cluster.nodes[0].handlers, [fence, unfence], "what it did is taken back");
+    cluster.promote(0).unwrap();
+    assert_eq!(cluster.nodes[0].handlers, [fence, unfence, fence]);
+}
+
+#[test]
+fn a_primary_that_loses_the_peer_again_has_it_fenced_again() {
+    let mut cluster = Cluster::started(false, |config| config.fencing = Fencing::ResourceAndStonith);
+    let fence = Handler::FencePeer(id(1));
+    cluster.promote(0).unwrap();
+    cluster.exit_codes.insert(fence, 7);
+    cluster.going_on.insert(fence);
+    cluster.cut(0, 1);
+    cluster.heal(0, 1);
+    cluster.cut(0, 1);
+    cluster.nodes[0].handlers.clear();
+    let write = cluster.write_begins(0, 1, 1);
+    cluster.handler_ends(0, fence);
+    assert_eq!(cluster.nodes[0].handlers, [fence]);
+    assert_eq!(cluster.nodes[0].replies.remove(&write), Some(Ok(None)));
+}
+
+#[test]
 fn the_fence_is_taken_back_after_the_resync() {
     let (mut cluster, _) = fenced(Fencing::ResourceAndStonith, 4);
     assert!(!cluster.nodes[0].handlers[1..].contains(&Handler::UnfencePeer(id(1))));

@@ -7,6 +7,7 @@ mod cluster;
 use std::time::Duration;
 
 use cluster::{Cluster, SIZE, id};
+use replica::config::QuorumPolicy;
 use replica::generation::Generation;
 use replica::io::ClientRequest;
 use replica::metadata::Superblock;
@@ -92,6 +93,80 @@ fn invalidate_is_refused_to_a_primary_and_without_a_good_source() {
     assert!(matches!(invalidate(&mut cluster, 1), Err(AdminError::State(_))));
     assert_eq!(cluster.order(0, Admin::Invalidate { peer: id(5) }), Err(AdminError::NoPeer(id(5))));
     assert_eq!(cluster.disk(0), DiskState::UpToDate);
+}
+
+#[test]
+fn a_disk_that_was_invalidated_begins_no_generation_for_a_primary_that_lost_its_own() {
+    let mut cluster = Cluster::started(false, |_| {});
+    cluster.promote(0).unwrap();
+    cluster.write(0, 3, 7).unwrap();
+    // The Primary does not know of it yet.
+    cluster.slow(1, 0);
+    cluster.order_begins(1, Admin::Invalidate { peer: id(0) });
+    cluster.nodes[0].disk.dead = true;
+    cluster.write_begins(0, 4, 8);
+    cluster.let_pass();
+    assert_eq!((cluster.disk(0), cluster.disk(1)), (DiskState::Diskless, DiskState::Inconsistent));
+    cluster.nodes[0].disk.dead = false;
+    cluster.attach(0).unwrap();
+    cluster.connect(0, 1);
+    settle(&mut cluster);
+    assert!(cluster.is_in_sync());
+    assert_eq!((cluster.stored(0, 3), cluster.stored(1, 3)), (7, 7));
+}
+
+#[test]
+fn a_resync_does_not_end_while_a_generation_without_its_target_is_announced() {
+    let mut cluster = Cluster::started(true, |config| config.quorum = QuorumPolicy::Majority);
+    cluster.promote(0).unwrap();
+    // Without quorum the loss of the target begins no generation; half of what it gets is on its way.
+    cluster.slow(0, 1);
+    let first = cluster.write_begins(0, 4, 4);
+    cluster.crash(2);
+    cluster.cut(0, 1);
+    let handler = Handler::BeforeResyncTarget(id(0));
+    cluster.going_on.insert(handler);
+    cluster.let_pass();
+    cluster.heal(0, 1);
+    cluster.slow(0, 1);
+    cluster.handler_ends(1, handler);
+    cluster.cut(0, 1);
+    assert_eq!(cluster.disk(1), DiskState::Inconsistent);
+    cluster.let_pass();
+    cluster.start(2);
+    cluster.going_on.insert(handler);
+    cluster.mute(2, 0);
+    cluster.heal(0, 1);
+    assert_eq!(cluster.peer(0, 1).replication, ReplicationState::WFBitMapS);
+    let write = cluster.write_begins(0, 5, 5);
+    cluster.handler_ends(1, handler);
+    cluster.pass(Duration::from_millis(400));
+    assert_eq!(cluster.peer(0, 1).replication, ReplicationState::SyncSource);
+    cluster.let_pass();
+    settle(&mut cluster);
+    for write in [first, write] {
+        assert_eq!(cluster.nodes[0].replies.remove(&write), Some(Ok(None)));
+    }
+    assert!(cluster.is_in_sync());
+    cluster.demote(0).unwrap();
+    cluster.promote(1).unwrap();
+    assert_eq!(cluster.stored(1, 5), 5);
+}
+
+#[test]
+fn invalidate_is_refused_where_the_newest_data_is_and_the_peer_is_away() {
+    let mut cluster = Cluster::started(false, |_| {});
+    cluster.promote(0).unwrap();
+    cluster.cut(0, 1);
+    cluster.write(0, 1, 1).unwrap();
+    cluster.demote(0).unwrap();
+    assert!(matches!(invalidate(&mut cluster, 0), Err(AdminError::State(_))));
+    assert_eq!(cluster.disk(0), DiskState::UpToDate);
+    invalidate(&mut cluster, 1).unwrap();
+    cluster.heal(0, 1);
+    settle(&mut cluster);
+    assert!(cluster.is_in_sync());
+    assert_eq!(cluster.stored(1, 1), 1);
 }
 
 #[test]

@@ -131,6 +131,7 @@ struct Net {
     on_congestion: Option<String>,
     congestion_fill: Option<String>,
     congestion_extents: Option<u16>,
+    allow_two_primaries: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -266,9 +267,12 @@ impl Settings {
             }
         }
         fill(&mut config, &file, &ids)?;
+        // Whatever the size, and before the device is asked for it.
         if config.congestion.policy != OnCongestion::Block && config.protocol != Protocol::A {
-            // Whatever the size, and before the device is asked for it.
             return Err(ConfigError::CongestionProtocol.into());
+        }
+        if config.two_primaries && config.protocol != Protocol::C {
+            return Err(ConfigError::TwoPrimariesProtocol.into());
         }
         if let Some(size) = file.size {
             // Checked as far as it is known; without a size the device's decides.
@@ -382,6 +386,8 @@ fn fill(config: &mut Config, file: &File, ids: &BTreeMap<String, NodeId>) -> Res
     config.after_split_brain = policies(net, ids)?;
     config.al_extents = disk.al_extents.unwrap_or(MAX_AL_EXTENTS);
     config.congestion = congestion(net)?;
+    let answers = [("yes", true), ("no", false)];
+    config.two_primaries = word("allow-two-primaries", net.allow_two_primaries.as_deref(), &answers, false)?;
     let default = SyncConfig::default();
     let kib = |given: Option<u64>, default: u64| given.map_or(default, |kib| kib.saturating_mul(KIB));
     config.sync = SyncConfig {
@@ -532,6 +538,19 @@ options: { quorum: 2 }
         assert!(refused("protocol: C, on-congestion: pull-ahead,").contains("cannot be used"));
         assert!(refused("protocol: A, on-congestion: pullahead,").contains("block, pull-ahead, disconnect"));
         assert!(refused("protocol: A, congestion-fill: 4T,").contains("512K"));
+    }
+
+    #[test]
+    fn two_primaries_are_for_protocol_c() {
+        let with = |options: &str| read(&GOOD.replace("protocol: B,", options), "alpha");
+        let allowed = |options: &str| with(options).unwrap().config(1 << 30).two_primaries;
+        assert!(allowed("allow-two-primaries: yes,") && allowed("protocol: C, allow-two-primaries: yes,"));
+        assert!(!allowed("protocol: C,") && !allowed("protocol: A, allow-two-primaries: no,"));
+        for protocol in ["A", "B"] {
+            let refused = with(&format!("protocol: {protocol}, allow-two-primaries: yes,")).unwrap_err();
+            assert!(refused.contains("cannot be used"), "{refused}");
+        }
+        assert!(with("allow-two-primaries: maybe,").unwrap_err().contains("yes, no"));
     }
 
     #[test]

@@ -42,10 +42,32 @@ impl Replica {
                 Admit::PeerWrite(peer, seq) => self.admit_peer_write(peer, seq),
             };
             if !went {
-                return;
+                return self.admit_past(next);
             }
             self.admission.pop_front();
         }
+    }
+
+    /// What a client here waits for must not hold a second Primary's writes up.
+    fn admit_past(&mut self, blocked: Admit) {
+        if !self.config.two_primaries || matches!(blocked, Admit::PeerWrite(..)) {
+            return;
+        }
+        let mut index = 1;
+        while let Some(next) = self.admission.get(index).copied() {
+            match next {
+                Admit::PeerWrite(peer, seq) if self.admit_peer_write(peer, seq) => {
+                    self.admission.remove(index);
+                }
+                Admit::PeerWrite(..) => return,
+                _ => index += 1,
+            }
+        }
+    }
+
+    /// Whether requests of clients here wait to be let in.
+    pub(super) fn clients_wait(&self) -> bool {
+        self.admission.iter().any(|next| !matches!(next, Admit::PeerWrite(..)))
     }
 
     fn admit_write(&mut self, id: u64) -> bool {

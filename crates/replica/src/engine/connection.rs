@@ -3,7 +3,6 @@
 use super::core::Replica;
 use super::disk::After;
 use super::peer::{Negotiation, Peer};
-use crate::config::Fencing;
 use crate::ids::NodeId;
 use crate::io::{AdminError, Event, Output};
 use crate::state::{ConnectionState, DiskState, ReplicationState, Role};
@@ -29,6 +28,11 @@ impl Replica {
         let Some(state) = self.peers.get(&peer) else { return Err(AdminError::NoPeer(peer)) };
         let (session, settled) = (state.session, state.is_settled());
         let leaves_primary = settled && state.role == Role::Primary;
+        if leaves_primary && self.role == Role::Primary {
+            return Err(AdminError::State(
+                "both are Primary, and would go on apart; demote one of the two first",
+            ));
+        }
         if leaves_primary && state.disk != DiskState::UpToDate && self.disk.state == DiskState::UpToDate {
             return Err(AdminError::State("the peer is Primary and works with the data here"));
         }
@@ -94,6 +98,7 @@ impl Replica {
             size: self.config.size,
             protocol: self.config.protocol,
             diskless: self.config.diskless,
+            two_primaries: self.config.two_primaries,
         };
         self.send(peer, Message::Hello { hello });
     }
@@ -133,6 +138,10 @@ impl Replica {
 
     /// The peer's data no longer follows ours: what it may lack is marked, and nobody waits for it any more.
     pub(super) fn stop_following(&mut self, peer: NodeId) {
+        // What a second Primary was told is in no epoch here, and may be on its disk's cache only.
+        let shares = self.disk.state != DiskState::UpToDate
+            && self.peers.get(&peer).is_some_and(|peer| peer.role == Role::Primary && peer.has_good_data());
+        self.inherit_writes(peer);
         self.stop_sync(peer);
         let unstable = self.mark_unstable(peer);
         self.writes_without(peer);
@@ -145,23 +154,10 @@ impl Replica {
         }
         // It may have lost what was answered on its word; that must not go unnoticed even if nothing more is written.
         self.change_is_due |= unstable;
-        if unstable && self.role == Role::Primary {
+        if (unstable || shares) && self.role == Role::Primary {
             let instance = self.peers.get(&peer).map_or(0, |peer| peer.disk_instance);
             self.lost_writes.get_or_insert((peer, instance));
         }
-    }
-
-    /// With fencing, a Primary that loses a peer with a disk has it fenced.
-    pub(super) fn fence_lost_peer(&mut self, peer: NodeId) {
-        let diskless = self.peers.get(&peer).is_none_or(|peer| peer.diskless);
-        let outdated = self.is_out_of_the_way(peer);
-        if self.role != Role::Primary || diskless || outdated || self.config.fencing == Fencing::DontCare {
-            return;
-        }
-        if self.config.fencing == Fencing::ResourceAndStonith {
-            self.fencing.insert(peer);
-        }
-        self.run_fence_handler(peer);
     }
 
     /// A message of a connected peer.
@@ -183,7 +179,9 @@ impl Replica {
             _ if greeting => self.protocol_error(from, "a message before its first word"),
             Message::Generations { report } => self.peer_generations(from, report),
             Message::State { report } => self.peer_state(from, report),
-            Message::PromotePrepare { id, current } => self.promote_prepare(from, id, current),
+            Message::PromotePrepare { id, current, beside } => {
+                self.promote_prepare(from, id, (current, beside));
+            }
             Message::PromoteAnswer { id, refused } => self.promote_answer(from, id, refused),
             Message::PromoteAbort { id } => {
                 if self.promised == Some((from, id)) {
@@ -192,6 +190,7 @@ impl Replica {
             }
             Message::NewGeneration { generations } => self.new_generation(from, generations),
             Message::NewGenerationDone { current } => self.new_generation_done(from, current),
+            Message::NewGenerationRefused { current } => self.new_generation_refused(from, current),
             Message::Witness { node, generations } => self.witnessed(node, &generations),
             // A connection whose handshake begins anew carries the tail of what was sent before.
             other => self.data_message(from, other),
@@ -203,7 +202,7 @@ impl Replica {
             Message::Write { write } => self.peer_write(from, write),
             Message::Barrier { epoch } => self.peer_barrier(from, epoch),
             Message::Received { id } => self.write_received(from, id),
-            Message::Written { id } => self.write_written(from, id),
+            Message::Written { id } | Message::WrittenInOrder { id } => self.write_written(from, id),
             Message::WriteFailed { id } => self.write_failed(from, id),
             Message::BarrierDone { epoch } => self.barrier_done(from, epoch),
             Message::PullAhead { id } => self.fall_behind(from, id),
@@ -240,6 +239,8 @@ impl Replica {
             self.protocol_error(from, "another node's first word");
         } else if hello.protocol != self.config.protocol {
             self.protocol_error(from, "another protocol than configured here");
+        } else if hello.two_primaries != self.config.two_primaries {
+            self.protocol_error(from, "another setting of allow-two-primaries than configured here");
         } else if hello.diskless != diskless {
             self.protocol_error(from, "a disk where none is configured, or none where one is");
         } else if !self.size_differs(from, hello)

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::admission::Admit;
 use super::disk::{After, Leaving, LocalDisk, OpKind};
 use super::epoch::Epochs;
+use super::fencing::Handlers;
 use super::generation_change::Change;
 use super::peer::Peer;
 use super::resize::{Growth, Resize};
 use super::role::{Demotion, Promotion};
+use super::two_primaries::Inherited;
 use super::write::{Read, Write};
 use crate::config::{Config, ConfigError, QuorumPolicy};
 use crate::generation::Generation;
@@ -75,8 +77,9 @@ pub struct Replica {
     pub(super) suspended: bool,
     /// Peers whose fencing I/O waits for.
     pub(super) fencing: BTreeSet<NodeId>,
-    /// Peers whose fence-peer handler runs.
-    pub(super) fence_running: BTreeSet<NodeId>,
+    /// The handlers that run to fence peers and to take that back.
+    pub(super) fence_handlers: BTreeMap<NodeId, Handlers>,
+    pub(super) inherited: Inherited,
     pub(super) promotion: Option<Promotion>,
     pub(super) demotion: Option<Demotion>,
     pub(super) resize: Option<Resize>,
@@ -123,7 +126,8 @@ impl Replica {
             moment: 0,
             suspended: false,
             fencing: BTreeSet::new(),
-            fence_running: BTreeSet::new(),
+            fence_handlers: BTreeMap::new(),
+            inherited: Inherited::Nothing,
             promotion: None,
             demotion: None,
             resize: None,

@@ -32,7 +32,8 @@ pub(super) enum OpKind {
     SyncFlush { peer: NodeId, session: u64 },
     VerifyOwn { peer: NodeId, session: u64, id: u64 },
     VerifyServe { peer: NodeId, session: u64, id: u64 },
-    PromotionFlush,
+    PromotionFlush(u64),
+    InheritedFlush,
     PromiseFlush { peer: NodeId, session: u64, id: u64 },
     Superblock,
     LastWord,
@@ -290,7 +291,8 @@ impl Replica {
             OpKind::VerifyOwn { peer, session, id } => self.verify_read_done(peer, session, id, data),
             OpKind::VerifyServe { peer, session, id } => self.verify_serve_done(peer, session, id, data),
             OpKind::Room(why) => self.room_made(why, data),
-            OpKind::PromotionFlush => self.promotion_flushed(ok),
+            OpKind::PromotionFlush(id) => self.promotion_flushed(id, ok),
+            OpKind::InheritedFlush => self.inherited_flushed(),
             OpKind::PromiseFlush { peer, session, id } => self.promise_flushed(peer, session, id),
             _ => self.metadata_done(kind, ok),
         }
@@ -341,6 +343,10 @@ impl Replica {
         }
         if self.disk.is_attached() || !self.ops.is_empty() || self.promotion.is_some() {
             return Err(AdminError::Busy);
+        }
+        if self.both_are_primary() {
+            // What one is brought while both write would need an order of its own.
+            return Err(AdminError::State("a peer is Primary too; demote one of the two first"));
         }
         let superblock = attached.superblock;
         if superblock.node != self.config.node || superblock.size > self.config.size {
@@ -461,6 +467,10 @@ impl Replica {
             return false;
         }
         let OpKind::ClientRead(id) = kind else { return true };
+        if self.both_are_primary() {
+            // The block cannot be brought back while both write: the disk is given up, the peer's is read.
+            return false;
+        }
         let good = self.peers.values().find(|peer| peer.has_good_data()).map(|peer| peer.id);
         let blocks = self.reads.get(&id).map(|read| BlockRange::of_bytes(read.offset, read.len));
         if let (Some(peer), Some(blocks), DiskState::UpToDate) = (good, blocks, self.disk.state) {

@@ -99,9 +99,10 @@ impl Epochs {
     }
 
     /// Has a flush wait for everything. When nothing is under way it still asks the disks: what was written over a
-    /// peer that was lost meanwhile is in no epoch any more, and may be in that peer's cache only.
-    fn wait_for_all(&mut self, client: RequestId) {
-        if self.list.is_empty() {
+    /// peer that was lost meanwhile is in no epoch any more, and may be in that peer's cache only. What a second Primary
+    /// was told is in none here either: where there may be one, or was (`shared`), a flush does not join one that is under way.
+    fn wait_for_all(&mut self, client: RequestId, shared: bool) {
+        if self.list.back().is_none_or(|epoch| shared && epoch.closed) {
             self.list.push_back(Epoch::new(self.next));
             self.next += 1;
         }
@@ -145,7 +146,7 @@ impl Replica {
     /// Closes the open epoch, and has the client answered once all there is is stable.
     pub(super) fn flush_epochs(&mut self, client: Option<RequestId>) {
         if let Some(client) = client {
-            self.epochs.wait_for_all(client);
+            self.epochs.wait_for_all(client, self.config.two_primaries);
         }
         let Some(epoch) = self.epochs.list.back_mut().filter(|epoch| !epoch.closed) else { return };
         if epoch.blocks.is_empty() && epoch.waiters.is_empty() {

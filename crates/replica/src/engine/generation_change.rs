@@ -143,6 +143,9 @@ impl Replica {
     /// that lacks it. Others hear of it once it has begun.
     pub(super) fn new_generation(&mut self, from: NodeId, generations: Generations) {
         let current = generations.current;
+        if self.is_too_late(from, current) {
+            return self.send(from, Message::NewGenerationRefused { current });
+        }
         if let Some(known) = self.peers.get_mut(&from).and_then(|peer| peer.known.as_mut()) {
             known.generations = generations;
         }
@@ -155,10 +158,20 @@ impl Replica {
             return;
         }
         self.peer_lost_disk(from);
+        if self.disk.state != DiskState::UpToDate {
+            // Thrown away by order meanwhile: what the Primary's disk had is the last there is, and must not look outdated.
+            return;
+        }
         self.disk.superblock.generations.begin(current, &[from]);
         self.event(Event::Generation(current));
         let session = self.peers.get(&from).map_or(0, |peer| peer.session);
         self.persist(After::PeerGenerationRecorded { peer: from, session, current });
+        if self.role == Role::Primary {
+            // A Primary itself: the one generation stands for the one that it would begin, and nothing is answered before.
+            self.withdraw_change();
+            self.change = Change::Recording;
+            self.persist(After::GenerationRecorded);
+        }
     }
 
     /// A connection is gone: whom a change waited for.

@@ -1,23 +1,11 @@
-//! What stops I/O: quorum, fencing, suspension; and the handlers' answers.
+//! What stops I/O: quorum, fencing, suspension.
 
 use super::core::Replica;
-use super::disk::After;
 use super::generation_change::Change;
 use super::peer::Negotiation;
 use crate::config::OnNoQuorum;
-use crate::ids::NodeId;
-use crate::io::{Event, Handler, Output};
+use crate::io::{Event, Handler};
 use crate::quorum::{QuorumView, has_quorum};
-use crate::state::{DiskState, Role};
-
-/// Exit codes of the fence-peer handler, as DRBD's manual has them.
-mod fence_code {
-    pub(super) const INCONSISTENT: i32 = 3;
-    pub(super) const OUTDATED: i32 = 4;
-    pub(super) const UNREACHABLE: i32 = 5;
-    pub(super) const IS_PRIMARY: i32 = 6;
-    pub(super) const STONITHED: i32 = 7;
-}
 
 impl Replica {
     /// Counts who is there.
@@ -77,57 +65,14 @@ impl Replica {
         self.change == Change::Idle
     }
 
-    pub(super) fn run_fence_handler(&mut self, peer: NodeId) {
-        if self.fence_running.insert(peer) {
-            self.outputs.push_back(Output::Handler(Handler::FencePeer(peer)));
-        }
-    }
-
     pub(super) fn handler_done(&mut self, handler: Handler, exit_code: i32) {
         match handler {
             Handler::FencePeer(peer) => self.fence_done(peer, exit_code),
+            Handler::UnfencePeer(peer) => {
+                self.fence_handler_over(peer);
+            }
             Handler::BeforeResyncTarget(peer) => self.before_resync_done(peer, exit_code == 0),
             _ => {}
         }
-    }
-
-    fn fence_done(&mut self, peer: NodeId, exit_code: i32) {
-        self.fence_running.remove(&peer);
-        let back = self.peers.get(&peer).is_some_and(|peer| peer.is_settled());
-        // A peer that is down cannot go on. Whether it did before, good data here tells: a generation begins without it.
-        let assumed_dead = exit_code == fence_code::UNREACHABLE && self.disk.state == DiskState::UpToDate;
-        let away =
-            matches!(exit_code, fence_code::INCONSISTENT | fence_code::OUTDATED | fence_code::STONITHED);
-        match exit_code {
-            _ if back => {
-                self.fencing.remove(&peer);
-            }
-            _ if away || assumed_dead => {
-                if assumed_dead || exit_code == fence_code::STONITHED {
-                    if let Some(state) = self.peers.get_mut(&peer) {
-                        state.fenced = true;
-                    }
-                } else if let Some(flags) = self.disk.superblock.peers.get_mut(&peer) {
-                    flags.outdated = true;
-                    self.persist(After::Nothing);
-                }
-                self.fencing.remove(&peer);
-                self.update_quorum();
-            }
-            fence_code::IS_PRIMARY if self.role != Role::Primary => {
-                if self.disk.state == DiskState::UpToDate || self.disk.state == DiskState::Consistent {
-                    self.set_disk_state(DiskState::Outdated);
-                    self.persist(After::Nothing);
-                }
-            }
-            code => self.event(Event::FencingFailed(peer, code)),
-        }
-        self.promotion_fenced(peer);
-    }
-
-    /// Whether a peer that is not connected is known to be outdated or fenced.
-    pub(super) fn is_out_of_the_way(&self, peer: NodeId) -> bool {
-        let outdated = self.disk.superblock.peers.get(&peer).is_some_and(|flags| flags.outdated);
-        outdated || self.peers.get(&peer).is_some_and(|peer| peer.fenced)
     }
 }

@@ -7,7 +7,6 @@ use super::core::Replica;
 use super::disk::After;
 use super::generation_change::Change;
 use super::peer::Negotiation;
-use crate::config::Fencing;
 use crate::generation::Generations;
 use crate::handshake::{Decision, Extent, Report, decide};
 use crate::ids::NodeId;
@@ -89,7 +88,11 @@ impl Replica {
             let due = matches!(peer.negotiation, Negotiation::Wanted | Negotiation::Again);
             peer.is_connected() && due && drained
         };
-        for id in self.peers.values().filter(wanted).map(|peer| peer.id).collect::<Vec<_>>() {
+        let wanted: Vec<NodeId> = self.peers.values().filter(wanted).map(|peer| peer.id).collect();
+        if wanted.is_empty() || !self.inherited_is_stable() {
+            return;
+        }
+        for id in wanted {
             self.stop_following(id);
             if matches!(self.change, Change::Recording | Change::Telling { .. }) {
                 return;
@@ -140,7 +143,8 @@ impl Replica {
         }
         let told = mine.clone();
         let (mine, theirs) = (mine.report(self.config.node), theirs.report(from));
-        if mine.role == Role::Primary && theirs.role == Role::Primary {
+        let both = mine.role == Role::Primary && theirs.role == Role::Primary;
+        if both && !self.may_go_on_together(&mine, &theirs) {
             // Whatever the generations say, the two must not be joined; by them it is told whether it is split brain.
             self.two_primaries(from, &mine, &theirs);
             return;
@@ -184,7 +188,7 @@ impl Replica {
         if now_here.role != told.role || now_here.disk != told.disk {
             self.send(from, Message::State { report: Box::new(now_here) });
         }
-        self.fencing.remove(&from);
+        self.fencing_outdated(from);
         if let Some(flags) = self.disk.superblock.peers.get_mut(&from)
             && std::mem::take(&mut flags.outdated)
         {
@@ -245,9 +249,7 @@ impl Replica {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.discard_my_data = false;
         }
-        if self.config.fencing != Fencing::DontCare {
-            self.outputs.push_back(Output::Handler(Handler::UnfencePeer(peer)));
-        }
+        self.unfence(peer);
     }
 
     fn two_primaries(&mut self, from: NodeId, mine: &Report, theirs: &Report) {

@@ -34,6 +34,13 @@ impl Replica {
         if peer.is_connected() && !peer.has_good_data() {
             return Err(AdminError::State("the peer has no UpToDate data to replace it with"));
         }
+        let went_on = self.disk.superblock.generations.slot(from).is_some();
+        if !peer.is_connected() && went_on && self.disk.state.is_whole() {
+            // Nobody else may have it.
+            return Err(AdminError::State(
+                "a generation was begun here that the peer lacks; connect them first",
+            ));
+        }
         if !matches!(peer.replication, ReplicationState::Off | ReplicationState::Established) {
             return Err(AdminError::Busy);
         }

@@ -116,6 +116,9 @@ impl Replica {
             return Err(AdminError::State("the disk here must be UpToDate"));
         }
         let peers: Vec<NodeId> = self.config.diskful_peers().collect();
+        if self.both_are_primary() {
+            return Err(AdminError::State("both nodes are Primary; demote one of the two first"));
+        }
         for peer in &peers {
             let found = self.peers.get(peer).filter(|peer| Self::is_in_sync_with(peer));
             let Some(found) = found else { return Err(AdminError::NotInSync(*peer)) };

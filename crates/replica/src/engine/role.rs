@@ -36,6 +36,9 @@ enum Stage {
     Announcing,
     /// The superblock is on its way.
     Recording,
+    /// All is recorded. The Primary that it joins was lost meanwhile, and what it had sent is still on its way to the disk:
+    /// nobody sees that arrive who does not know of another writer.
+    Settling,
 }
 
 /// A promotion that goes on.
@@ -46,6 +49,8 @@ pub(super) struct Promotion {
     force: bool,
     wall_clock: u64,
     stage: Stage,
+    /// The Primary that it joins.
+    beside: Option<NodeId>,
     /// It makes a blank disk count: peers that are connected have to hear of it.
     makes_data: bool,
 }
@@ -53,7 +58,10 @@ pub(super) struct Promotion {
 impl Promotion {
     /// Whether it is past the point where a peer could stop it.
     pub(super) fn is_decided(&self) -> bool {
-        matches!(self.stage, Stage::Draining | Stage::Flushing | Stage::Announcing | Stage::Recording)
+        matches!(
+            self.stage,
+            Stage::Draining | Stage::Flushing | Stage::Announcing | Stage::Recording | Stage::Settling
+        )
     }
 }
 
@@ -81,6 +89,7 @@ impl Replica {
                 && (peer.negotiation != Negotiation::Over || changing(peer.replication)),
             role: peer.role,
             disk: peer.disk,
+            in_sync: peer.has_good_data() && peer.replication == ReplicationState::Established,
             outdated: self.is_out_of_the_way(peer.id),
         });
         PromotionView {
@@ -88,6 +97,7 @@ impl Replica {
             tiebreaker: self.config.diskless,
             quorum: self.quorum,
             fencing: self.config.fencing,
+            two_primaries: self.config.two_primaries,
             force,
             peers: peers.collect(),
         }
@@ -110,22 +120,17 @@ impl Replica {
         }
         self.next_write += 1;
         let id = self.next_write;
+        let beside = self.other_primary();
+        let begun = |stage| Promotion { id, request, force, wall_clock, stage, beside, makes_data: false };
         match may_promote(&self.promotion_view(force)) {
             Err(PromotionError::PeerNotFenced(peer)) => {
-                self.promotion = Some(Promotion {
-                    id,
-                    request,
-                    force,
-                    wall_clock,
-                    stage: Stage::Fencing,
-                    makes_data: false,
-                });
+                self.promotion = Some(begun(Stage::Fencing));
                 self.run_fence_handler(peer);
             }
             Err(error) => return Some(Err(error.into())),
             Ok(()) => {
                 let stage = self.ask_peers(id);
-                self.promotion = Some(Promotion { id, request, force, wall_clock, stage, makes_data: false });
+                self.promotion = Some(begun(stage));
             }
         }
         None
@@ -136,8 +141,9 @@ impl Replica {
             if self.disk.is_attached() { self.disk.superblock.generations.current } else { Generation::NONE };
         let asked: BTreeSet<NodeId> =
             self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.id).collect();
+        let beside = self.other_primary();
         for peer in &asked {
-            self.send(*peer, Message::PromotePrepare { id, current });
+            self.send(*peer, Message::PromotePrepare { id, current, beside });
         }
         Stage::Asking { waiting: asked, about: current }
     }
@@ -151,16 +157,17 @@ impl Replica {
         let (id, force) = (promotion.id, promotion.force);
         match may_promote(&self.promotion_view(force)) {
             Ok(()) => {
-                let stage = self.ask_peers(id);
+                let (stage, beside) = (self.ask_peers(id), self.other_primary());
                 if let Some(promotion) = self.promotion.as_mut() {
                     promotion.stage = stage;
+                    promotion.beside = beside;
                 }
             }
             Err(error) => self.fail_promotion(error),
         }
     }
 
-    fn fail_promotion(&mut self, error: PromotionError) {
+    pub(super) fn fail_promotion(&mut self, error: PromotionError) {
         let Some(promotion) = self.promotion.take() else { return };
         self.withdraw_change();
         let settled: Vec<NodeId> =
@@ -172,9 +179,17 @@ impl Replica {
     }
 
     /// A peer asks whether it may become Primary.
-    pub(super) fn promote_prepare(&mut self, from: NodeId, id: u64, current: Generation) {
-        let other_primary =
-            |peer: &&Peer| peer.id != from && peer.is_connected() && peer.role == Role::Primary;
+    pub(super) fn promote_prepare(
+        &mut self,
+        from: NodeId,
+        id: u64,
+        (current, beside): (Generation, Option<NodeId>),
+    ) {
+        let joins = |node: NodeId| self.config.two_primaries && beside == Some(node);
+        let other_primary = |peer: &&Peer| {
+            peer.id != from && peer.is_connected() && peer.role == Role::Primary && !joins(peer.id)
+        };
+        let excludes_it = self.role == Role::Primary && !(joins(self.config.node) && self.may_join(from));
         let went_on = |peer: &&Peer| {
             let known = peer.known.as_ref().filter(|_| peer.id != from);
             known.is_some_and(|known| {
@@ -184,7 +199,7 @@ impl Replica {
         };
         let mine_first = self.is_resizing()
             || self.promotion.as_ref().is_some_and(|own| own.is_decided() || self.config.node < from);
-        let refused = if self.role == Role::Primary || self.peers.values().any(|peer| other_primary(&peer)) {
+        let refused = if excludes_it || self.peers.values().any(|peer| other_primary(&peer)) {
             Some(Refusal::PeerIsPrimary)
         } else if mine_first || self.promised.is_some_and(|(to, _)| to != from) {
             Some(Refusal::PromotionInProgress)
@@ -245,7 +260,12 @@ impl Replica {
 
     /// A connection changed while peers were asked.
     pub(super) fn promotion_without(&mut self, peer: NodeId) {
-        if self.promotion.as_ref().is_some_and(|promotion| !promotion.is_decided()) {
+        let stops = |promotion: &Promotion| {
+            let leader_lost = promotion.beside == Some(peer)
+                && !matches!(promotion.stage, Stage::Recording | Stage::Settling);
+            leader_lost || !promotion.is_decided()
+        };
+        if self.promotion.as_ref().is_some_and(stops) {
             self.fail_promotion(PromotionError::ConnectionLost(peer));
         }
     }
@@ -261,7 +281,8 @@ impl Replica {
     pub(super) fn continue_role(&mut self) {
         match self.promotion.as_ref().map(|promotion| promotion.stage.clone()) {
             Some(Stage::Asking { waiting, .. }) if waiting.is_empty() => self.decide_promotion(),
-            Some(Stage::Draining) if self.peer_writes_are_over() => self.flush_for_promotion(),
+            Some(Stage::Draining) if self.is_drained() => self.flush_for_promotion(),
+            Some(Stage::Settling) if self.peer_writes_are_over() => self.promotion_recorded(),
             _ => {}
         }
         self.continue_demotion();
@@ -275,22 +296,32 @@ impl Replica {
 
     /// All agree; what they agreed to is judged once more, as time has passed.
     fn decide_promotion(&mut self) {
-        let force = self.promotion.as_ref().is_some_and(|promotion| promotion.force);
-        match may_promote(&self.promotion_view(force)) {
-            Err(error) => self.fail_promotion(error),
-            Ok(()) => {
+        let Some(promotion) = self.promotion.as_ref() else { return };
+        let (force, beside) = (promotion.force, promotion.beside);
+        let unasked = self.other_primary().filter(|primary| Some(*primary) != beside);
+        match (may_promote(&self.promotion_view(force)), unasked) {
+            (Err(error), _) => self.fail_promotion(error),
+            (Ok(()), Some(primary)) => self.fail_promotion(PromotionError::PeerIsPrimary(primary)),
+            (Ok(()), None) => {
                 self.set_stage(Stage::Draining);
-                if self.peer_writes_are_over() {
+                if self.is_drained() {
                     self.flush_for_promotion();
                 }
             }
         }
     }
 
+    /// Whether what peers sent is on the disk. A Primary beside which this one is promoted goes on writing.
+    fn is_drained(&self) -> bool {
+        let joins = self.promotion.as_ref().is_some_and(|promotion| promotion.beside.is_some());
+        joins || self.peer_writes_are_over()
+    }
+
     fn flush_for_promotion(&mut self) {
         if self.disk.is_attached() {
             self.set_stage(Stage::Flushing);
-            self.submit(OpKind::PromotionFlush, DiskOp::Flush);
+            let id = self.promotion.as_ref().map_or(0, |promotion| promotion.id);
+            self.submit(OpKind::PromotionFlush(id), DiskOp::Flush);
         } else {
             self.set_stage(Stage::Recording);
             self.promotion_recorded();
@@ -302,8 +333,10 @@ impl Replica {
     /// A peer that does not follow may come back as the Primary that it was, with writes that nobody was promised, or be
     /// one over the data here; either way it must see that it went on without what our users see from now on. And data
     /// that counts only by force is a generation of its own.
-    pub(super) fn promotion_flushed(&mut self, ok: bool) {
-        let Some(promotion) = self.promotion.as_ref().filter(|_| ok) else { return };
+    pub(super) fn promotion_flushed(&mut self, id: u64, ok: bool) {
+        let Some(promotion) = self.promotion.as_ref().filter(|promotion| ok && promotion.id == id) else {
+            return;
+        };
         let becomes_good = self.promotion_makes_good(promotion.force);
         let own_generation = becomes_good && !self.disk.superblock.consistent;
         let good = becomes_good || self.disk.state == DiskState::UpToDate;
@@ -353,6 +386,11 @@ impl Replica {
     }
 
     pub(super) fn promotion_recorded(&mut self) {
+        let beside = self.promotion.as_ref().and_then(|promotion| promotion.beside);
+        let left = beside.and_then(|peer| self.peers.get(&peer)).is_some_and(|peer| !peer.is_connected());
+        if left && !self.peer_writes_are_over() {
+            return self.set_stage(Stage::Settling);
+        }
         let Some(promotion) = self.promotion.take() else { return };
         self.role = Role::Primary;
         if self.disk.state != DiskState::UpToDate {
@@ -391,7 +429,7 @@ impl Replica {
         if let Some(holder) = self.holders.first() {
             return Some(Err(AdminError::HeldOpen(holder.clone())));
         }
-        let waits = !self.admission.is_empty() || !self.held.is_empty() || !self.epochs.are_stable();
+        let waits = self.clients_wait() || !self.held.is_empty() || !self.epochs.are_stable();
         if self.is_suspended() && waits {
             if !force {
                 return Some(Err(AdminError::Suspended));
@@ -409,7 +447,7 @@ impl Replica {
         if self.is_suspended() && self.demotion.as_ref().is_some_and(|demotion| demotion.force) {
             self.fail_waiting(ClientError::Io);
         }
-        let quiet = self.admission.is_empty() && self.writes.is_empty() && self.reads.is_empty();
+        let quiet = !self.clients_wait() && self.writes.is_empty() && self.reads.is_empty();
         if !quiet {
             return;
         }
@@ -436,7 +474,10 @@ impl Replica {
     pub(super) fn retire_when_saved(&mut self) {
         let recording = self.demotion.as_ref().is_some_and(|demotion| demotion.recording);
         if recording && self.disk.superblock.primary && self.metadata_is_idle() {
-            self.retire_log();
+            let works_over_us = |peer: &Peer| peer.role == Role::Primary && !peer.disk.has_data();
+            if !self.peers.values().any(works_over_us) {
+                self.retire_log();
+            }
             self.disk.superblock.primary = false;
             self.persist(After::Demoted);
         }

@@ -22,6 +22,8 @@ pub(super) struct PeerWrite {
     pub(super) body: WriteBody,
     blocks: BlockRange,
     extents: Vec<u32>,
+    /// It has its range, and waits for own writes of a second Primary.
+    pub(super) has_range: bool,
     in_flight: bool,
 }
 
@@ -46,7 +48,8 @@ impl Replica {
         if !self.is_within(write.offset, write.body.bytes()) {
             return self.protocol_error(from, "a write outside the volume");
         }
-        if self.role == Role::Primary {
+        let from_primary = self.peers.get(&from).is_some_and(|peer| peer.role == Role::Primary);
+        if self.role == Role::Primary && !(self.config.two_primaries && from_primary) {
             return self.protocol_error(from, "a write to a Primary");
         }
         if !self.disk.is_attached() {
@@ -68,6 +71,7 @@ impl Replica {
             body: write.body,
             blocks,
             extents: Vec::new(),
+            has_range: false,
             in_flight: false,
         };
         peer.incoming.writes.insert(seq, received);
@@ -96,9 +100,17 @@ impl Replica {
     pub(super) fn carry_out_peer_write(&mut self, from: NodeId, seq: u64) {
         let write = self.peers.get_mut(&from).and_then(|peer| peer.incoming.writes.get_mut(&seq));
         let Some(write) = write else { return self.release_lock(LockOwner::PeerWrite(from, seq)) };
-        write.in_flight = true;
-        let (offset, body) = (write.offset, write.body.clone());
+        write.has_range = true;
+        let (offset, body, blocks) = (write.offset, write.body.clone(), write.blocks);
+        if self.waits_for_own_writes(from, blocks) {
+            return;
+        }
+        if let Some(write) = self.peers.get_mut(&from).and_then(|peer| peer.incoming.writes.get_mut(&seq)) {
+            write.has_range = false;
+            write.in_flight = true;
+        }
         if self.disk.is_attached() {
+            let body = self.beneath_own_writes(from, offset, &body);
             self.submit(OpKind::PeerWrite { peer: from, seq }, DiskOp::Write { offset, body });
         } else {
             self.peer_write_done(from, seq, false);
@@ -106,19 +118,26 @@ impl Replica {
     }
 
     pub(super) fn peer_write_done(&mut self, from: NodeId, seq: u64, ok: bool) {
+        let over = self.peers.get_mut(&from).and_then(|peer| peer.incoming.writes.remove(&seq));
+        let found = over.is_some();
+        if let Some(write) = over {
+            for extent in write.extents {
+                self.disk.log.release(extent);
+            }
+            // Before anything that waited for the range is sent: the order of the two says which came first.
+            if self.is_session(from, write.session) {
+                let id = write.id;
+                if ok && self.disk.is_attached() {
+                    self.acknowledge_write(from, id);
+                } else {
+                    self.send(from, Message::WriteFailed { id });
+                }
+            }
+        }
         self.release_lock(LockOwner::PeerWrite(from, seq));
-        let Some(peer) = self.peers.get_mut(&from) else { return };
-        let Some(write) = peer.incoming.writes.remove(&seq) else { return };
-        for extent in write.extents {
-            self.disk.log.release(extent);
+        if found {
+            self.continue_barriers(from);
         }
-        if self.is_session(from, write.session) {
-            let id = write.id;
-            let written = ok && self.disk.is_attached();
-            let answer = if written { Message::Written { id } } else { Message::WriteFailed { id } };
-            self.send(from, answer);
-        }
-        self.continue_barriers(from);
     }
 
     pub(super) fn peer_barrier(&mut self, from: NodeId, epoch: u64) {

@@ -84,7 +84,7 @@ impl Replica {
         for to in peers {
             let Some(peer) = self.peers.get_mut(&to) else { continue };
             let session = peer.session;
-            if peer.commit_wanted && !matches!(self.change, Change::Recording) {
+            if peer.commit_wanted && !matches!(self.change, Change::Recording | Change::Telling { .. }) {
                 peer.commit_wanted = false;
                 let generations = self.disk.superblock.generations.clone();
                 self.send(to, Message::SyncCommit { generations });

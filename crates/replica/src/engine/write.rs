@@ -191,6 +191,7 @@ impl Replica {
             write.written_by_peer |= counts;
         }
         self.settle_write(id);
+        self.continue_peer_writes(from);
     }
 
     pub(super) fn write_failed(&mut self, from: NodeId, id: u64) {
@@ -231,6 +232,7 @@ impl Replica {
             }
             self.settle_write(id);
         }
+        self.continue_peer_writes(peer);
     }
 
     /// When nothing is waited for, the write may be answered, and when nothing is under way either, forgotten.

@@ -76,8 +76,16 @@ fn hello() -> impl Strategy<Value = Hello> {
         any::<u64>(),
         prop::sample::select(&[Protocol::A, Protocol::B, Protocol::C][..]),
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(node, to, size, protocol, diskless)| Hello { node, to, size, protocol, diskless })
+        .prop_map(|(node, to, size, protocol, diskless, two_primaries)| Hello {
+            node,
+            to,
+            size,
+            protocol,
+            diskless,
+            two_primaries,
+        })
 }
 
 fn refusal() -> impl Strategy<Value = Option<Refusal>> {
@@ -110,6 +118,10 @@ fn message() -> impl Strategy<Value = Message> {
         (any::<u64>(), refusal()).prop_map(|(id, refused)| Message::PromoteAnswer { id, refused }),
         (node(), generations()).prop_map(|(node, generations)| Message::Witness { node, generations }),
         any::<u64>().prop_map(|id| Message::Written { id }),
+        any::<u64>().prop_map(|id| Message::WrittenInOrder { id }),
+        generation().prop_map(|current| Message::NewGenerationRefused { current }),
+        (any::<u64>(), generation(), prop::option::of(node()))
+            .prop_map(|(id, current, beside)| Message::PromotePrepare { id, current, beside }),
         (any::<u64>(), prop::option::of(any::<u64>()))
             .prop_map(|(id, room)| Message::ResizeRoomAnswer { id, room }),
         (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(id, size, clean)| Message::ResizeCommit {

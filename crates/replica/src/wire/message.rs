@@ -10,7 +10,7 @@ use crate::ids::{BlockRange, NodeId};
 use crate::state::{DiskState, Role};
 
 /// The version of the messages. Both sides must have the same.
-pub const WIRE_VERSION: u8 = 3;
+pub const WIRE_VERSION: u8 = 4;
 /// Bytes of the length before data.
 pub(super) const DATA_LENGTH_BYTES: usize = 4;
 /// Bytes of a write's number and offset, of the kind of its body, and of the length of its data.
@@ -155,6 +155,8 @@ travels! {
         protocol: Protocol,
         /// It has no disk by intent.
         diskless: bool,
+        /// Two of the nodes may be Primary.
+        two_primaries: bool,
     }
 }
 
@@ -459,6 +461,8 @@ messages! {
         id: u64,
         /// What its data is.
         current: Generation,
+        /// Beside which Primary; none: there is none that it knows of.
+        beside: Option<NodeId>,
     },
     /// It may, or why not.
     26 Data PromoteAnswer {
@@ -543,6 +547,17 @@ messages! {
     42 Control Behind {
         /// Which.
         id: u64,
+    },
+    /// A write is written, by the one of two Primaries that decides their order: what it sent before this came before that
+    /// write, what it sends after comes after it.
+    43 Data WrittenInOrder {
+        /// Which.
+        id: u64,
+    },
+    /// The sender breaks the tie, and another node has gone on already: what was announced must not begin.
+    44 Data NewGenerationRefused {
+        /// Which.
+        current: Generation,
     },
     /// Both fresh disks are declared equal, as this generation.
     35 Data SkipInitialSync {

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod both;
 mod wires;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,7 +65,7 @@ pub struct Cluster {
     wire: VecDeque<(usize, usize, u64, Bytes)>,
     /// What a slow or mute wire keeps back.
     kept: VecDeque<(usize, usize, u64, Bytes)>,
-    slow: BTreeSet<(usize, usize)>,
+    slow: BTreeSet<(usize, usize, Channel)>,
     mute: BTreeSet<(usize, usize)>,
     up: BTreeMap<(usize, usize), u64>,
     cut: BTreeSet<(usize, usize)>,
@@ -192,6 +193,18 @@ impl Cluster {
 
     /// The power fails; what was not flushed is gone.
     pub fn crash(&mut self, node: usize) {
+        self.lose_power(&[node]);
+    }
+
+    /// Nodes lose their power at the same instant: none sees the others go.
+    pub fn lose_power(&mut self, nodes: &[usize]) {
+        for node in nodes {
+            self.switch_off(*node);
+        }
+        self.pump();
+    }
+
+    fn switch_off(&mut self, node: usize) {
         self.nodes[node].replica = None;
         self.nodes[node].lives += 1;
         self.nodes[node].wants.clear();
@@ -207,7 +220,6 @@ impl Cluster {
                 self.push(peer, Input::PeerDown(id(node)));
             }
         }
-        self.pump();
     }
 
     fn push(&mut self, node: usize, input: Input) {
@@ -342,7 +354,7 @@ impl Cluster {
         encode(message, &mut bytes);
         *self.sent.entry(message.name()).or_default() += bytes.len() as u64;
         if let Some(session) = self.up.get(&pair(from, to)) {
-            let slow = message.channel() == Channel::Data && self.slow.contains(&(from, to));
+            let slow = self.slow.contains(&(from, to, message.channel()));
             let keep = slow || self.mute.contains(&(from, to));
             let wire = if keep { &mut self.kept } else { &mut self.wire };
             wire.push_back((from, to, *session, bytes.freeze()));
@@ -408,10 +420,11 @@ impl Cluster {
         self.ask(node, ClientRequest::Write { offset, body: WriteBody::Data(data), fua: false })
     }
 
-    /// A handler that went on ends well.
+    /// A handler that went on ends, well unless it has an exit code.
     pub fn handler_ends(&mut self, node: usize, handler: Handler) {
         self.going_on.remove(&handler);
-        self.push(node, Input::HandlerDone { handler, exit_code: 0 });
+        let exit_code = self.exit_codes.get(&handler).copied().unwrap_or(0);
+        self.push(node, Input::HandlerDone { handler, exit_code });
         self.pump();
     }
 

@@ -1,6 +1,7 @@
 //! What happens to the wires between nodes.
 
 use replica::Input;
+use replica::wire::Channel;
 
 use super::{Cluster, id, pair};
 
@@ -36,7 +37,12 @@ impl Cluster {
 
     /// Data from one to the other is kept back until [`Self::let_pass`]; acknowledgements and pings are not.
     pub fn slow(&mut self, from: usize, to: usize) {
-        self.slow.insert((from, to));
+        self.slow.insert((from, to, Channel::Data));
+    }
+
+    /// Acknowledgements and pings from one to the other are kept back; data is not.
+    pub fn slow_acknowledgements(&mut self, from: usize, to: usize) {
+        self.slow.insert((from, to, Channel::Control));
     }
 
     /// Everything from one to the other is kept back.

@@ -27,6 +27,7 @@ mod power;
 mod protocols;
 mod proxy;
 mod resize;
+mod two_primaries;
 
 const FIO: &[(&str, &str)] = &[("fio", "fio")];
 const CLIENTS: &[(&str, &str)] = &[
@@ -68,6 +69,9 @@ fn main() -> std::process::ExitCode {
         test("under_protocols_a_and_b_a_flush_reaches_the_peer", &[], protocols::flushed),
         test("a_primary_goes_ahead_of_a_slow_link_and_comes_back", &[], congestion::ahead),
         test("a_peer_on_a_slow_link_is_let_go_and_comes_back", &[], congestion::disconnect),
+        test("two_primaries_write_to_the_same_blocks_and_both_disks_are_equal", &[], two_primaries::cross),
+        test("the_survivor_of_two_primaries_has_what_both_wrote", &[], two_primaries::survivor),
+        test("a_second_primary_is_refused_and_let_in_with_reasons", &[], two_primaries::refusals),
         test("io_waits_for_the_answer_of_the_fence_peer_handler", &[], fencing::exit_codes),
         test("a_promotion_stands_or_falls_with_the_fence_peer_handler", &[], fencing::promotion),
         test("a_damaged_link_costs_a_connection_and_nothing_else", &[], link::damaged),

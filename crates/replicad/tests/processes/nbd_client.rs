@@ -68,7 +68,14 @@ impl Client {
         !matches!(rustix::net::recv(&self.stream, &mut [0_u8; 1][..], flags), Err(rustix::io::Errno::AGAIN))
     }
 
-    /// Asks for a write whose answer is to be awaited later.
+    /// Asks for a write of several blocks whose answer is to be awaited later.
+    pub(crate) fn begin_write_of(&mut self, block: u64, blocks: u64, number: u64) {
+        let bytes = blocks as usize * BLOCK;
+        let data = content(number).repeat(blocks as usize);
+        self.send(WRITE, number, block * BLOCK as u64, bytes as u32, &data).unwrap();
+    }
+
+    /// The same for one block.
     pub(crate) fn begin_write(&mut self, block: u64, number: u64) {
         self.send(WRITE, number, block * BLOCK as u64, BLOCK as u32, &content(number)).unwrap();
     }
@@ -157,7 +164,12 @@ impl History {
 
     /// Every acknowledged write is there, unless a later one that was not answered is.
     pub(crate) fn check(&self, client: &mut Client) {
-        for (block, number) in &self.acknowledged {
+        self.check_except(client, |_| false);
+    }
+
+    /// The same, but for blocks that somebody else wrote to as well.
+    pub(crate) fn check_except(&self, client: &mut Client, shared: impl Fn(u64) -> bool) {
+        for (block, number) in self.acknowledged.iter().filter(|(block, _)| !shared(**block)) {
             let found = client.read(*block);
             let mut allowed = std::iter::once(number).chain(self.begun.get(block).into_iter().flatten());
             assert!(
