@@ -356,6 +356,45 @@ fn a_primary_that_loses_the_peer_again_has_it_fenced_again() {
 }
 
 #[test]
+fn a_fence_that_waits_its_turn_is_off_once_the_peer_is_back() {
+    let mut cluster = Cluster::started(false, |config| config.fencing = Fencing::ResourceAndStonith);
+    let fence = Handler::FencePeer(id(1));
+    cluster.promote(0).unwrap();
+    cluster.exit_codes.insert(fence, 7);
+    cluster.going_on.insert(fence);
+    // The synchronisation that follows does not get further than this.
+    cluster.going_on.insert(Handler::BeforeResyncTarget(id(0)));
+    cluster.slow(0, 1);
+    cluster.write_begins(0, 1, 1);
+    for _ in 0..2 {
+        cluster.cut(0, 1);
+        cluster.let_pass();
+        cluster.heal(0, 1);
+    }
+    assert_eq!(cluster.peer(0, 1).connection, ConnectionState::Connected);
+    cluster.nodes[0].handlers.clear();
+    cluster.handler_ends(0, fence);
+    assert_eq!(cluster.nodes[0].handlers, [], "it is here: nobody cuts its power");
+    cluster.cut(0, 1);
+    assert_eq!(cluster.nodes[0].handlers, [fence]);
+}
+
+#[test]
+fn a_promotion_does_not_wait_for_a_fence_that_is_off() {
+    let mut cluster = Cluster::started(false, |config| config.fencing = Fencing::ResourceAndStonith);
+    let unfence = Handler::UnfencePeer(id(1));
+    cluster.going_on.insert(unfence);
+    for _ in 0..2 {
+        cluster.cut(0, 1);
+        cluster.heal(0, 1);
+    }
+    cluster.cut(0, 1);
+    let promotion = cluster.order_begins(0, Admin::Promote { force: false, wall_clock: 1 });
+    cluster.heal(0, 1);
+    assert_eq!(cluster.nodes[0].orders.remove(&promotion), Some(Ok(())));
+}
+
+#[test]
 fn the_fence_is_taken_back_after_the_resync() {
     let (mut cluster, _) = fenced(Fencing::ResourceAndStonith, 4);
     assert!(!cluster.nodes[0].handlers[1..].contains(&Handler::UnfencePeer(id(1))));

@@ -57,6 +57,20 @@ fn discard_my_data_on_order() {
 }
 
 #[test]
+fn an_order_to_discard_is_for_what_was_found_when_they_met() {
+    let mut cluster = Cluster::parted(|_| {}, 2, 5);
+    cluster.order(1, Admin::Detach).unwrap();
+    cluster.order(0, Admin::Connect { peer: id(1), discard_my_data: true }).unwrap();
+    cluster.heal(0, 1);
+    cluster.promote(0).unwrap();
+    cluster.write(0, 300, 30).unwrap();
+    cluster.demote(0).unwrap();
+    cluster.attach(1).unwrap();
+    nobody_lost_anything(&cluster);
+    assert_eq!(cluster.stored(0, 300), 30);
+}
+
+#[test]
 fn only_what_either_wrote_is_copied() {
     let mut cluster = met(After0Pri::Disconnect);
     cluster.sent.clear();

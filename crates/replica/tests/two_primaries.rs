@@ -124,6 +124,63 @@ fn a_promotion_that_loses_the_first_on_the_way_fails() {
 }
 
 #[test]
+fn a_promotion_that_loses_the_first_and_with_it_quorum_fails() {
+    let mut refused = 0;
+    for messages in 0..6 {
+        let mut cluster = Cluster::started(true, |config| {
+            allowed(config);
+            config.quorum = QuorumPolicy::Majority;
+        });
+        cluster.promote(0).unwrap();
+        cluster.cut(1, 2);
+        cluster.order_begins_and_cut(1, Admin::Promote { force: false, wall_clock: 9 }, messages);
+        let answer = cluster.nodes[1].orders.pop_last().map(|(_, answer)| answer);
+        refused += u32::from(answer == Some(Err(PromotionError::NoQuorum.into())));
+        let primary = cluster.role(1) == Role::Primary;
+        assert_eq!(answer, primary.then_some(Ok(())).or(answer.clone()), "{messages} messages");
+        assert_eq!(cluster.nodes[1].disk.superblock.primary, primary, "{messages} messages");
+    }
+    assert!(refused > 0, "it was cut after the decision, and before it was recorded");
+}
+
+/// Node 1 has asked whether it may join, node 0 has promised it, and the answer is on its way.
+fn promised() -> Cluster {
+    let mut cluster = Cluster::started(false, |config| {
+        allowed(config);
+        config.on_io_error = OnIoError::PassOn;
+    });
+    cluster.promote(0).unwrap();
+    cluster.write(0, 1, 1).unwrap();
+    cluster.mute(0, 1);
+    cluster.order_begins(1, Admin::Promote { force: false, wall_clock: 9 });
+    cluster
+}
+
+#[test]
+fn nobody_leaves_while_one_joins() {
+    let mut cluster = promised();
+    for (node, peer) in [(0, 1), (1, 0)] {
+        let leaves = Admin::Disconnect { peer: id(peer) };
+        assert_eq!(cluster.order(node, leaves), Err(AdminError::Busy), "node {node}");
+    }
+    cluster.let_pass();
+    is_second(&cluster);
+}
+
+#[test]
+fn a_block_that_cannot_be_read_costs_the_disk_while_one_joins() {
+    let mut cluster = promised();
+    cluster.nodes[0].disk.bad_blocks.insert(1);
+    cluster.ask(0, replica::ClientRequest::Read { offset: BLOCK_BYTES, len: 4096 });
+    assert_eq!(cluster.disk(0), DiskState::Diskless);
+    cluster.let_pass();
+    assert_eq!((cluster.role(0), cluster.role(1)), (Role::Primary, Role::Primary));
+    cluster.write(0, 3, 3).unwrap();
+    cluster.write(1, 3, 4).unwrap();
+    assert_eq!(cluster.read(0, 3), Ok(4));
+}
+
+#[test]
 fn one_is_demoted_and_the_other_goes_on() {
     for leaver in 0..2 {
         let mut cluster = both();
@@ -244,11 +301,12 @@ fn primaries_with_marks_are_not_joined_and_one_is_brought_back_once_demoted() {
     assert_eq!(cluster.nodes[1].replies.get(&write), None);
     for (node, peer) in [(0, 1), (1, 0)] {
         assert!(cluster.said(node, &Event::CannotJoin(id(peer))));
-        assert_eq!(cluster.connection(node, peer), ConnectionState::StandAlone);
+        assert_eq!(cluster.connection(node, peer), ConnectionState::Connecting, "they try again");
     }
     assert_eq!((cluster.stored(0, 30), cluster.stored(1, 30)), (0, 3));
+    settle(&mut cluster);
+    assert!(!cluster.is_in_sync() && cluster.replica(0).io_is_suspended());
     cluster.order(1, Admin::Demote { force: true }).unwrap();
-    cluster.connect(0, 1);
     settle(&mut cluster);
     assert_eq!(held(&cluster, &[30 * BLOCK_BYTES]), [0]);
 }
@@ -363,6 +421,21 @@ fn one_that_loses_its_disk_works_over_the_others_until_one_is_demoted() {
         cluster.promote(other).unwrap();
         is_second(&cluster);
     }
+}
+
+#[test]
+fn one_that_works_over_the_others_disk_does_not_keep_the_tiebreaker_out() {
+    let mut cluster = both_with(true, |config| config.quorum = QuorumPolicy::Majority);
+    cluster.order(0, Admin::Detach).unwrap();
+    cluster.stall(1);
+    let under_way = cluster.write_begins(0, 60, 6);
+    cluster.cut(1, 2);
+    cluster.heal(1, 2);
+    let own = cluster.write_begins(1, 61, 7);
+    assert_eq!(cluster.peer(1, 2).replication, ReplicationState::Established);
+    cluster.unstall(1);
+    answered(&mut cluster, 0, under_way);
+    answered(&mut cluster, 1, own);
 }
 
 #[test]

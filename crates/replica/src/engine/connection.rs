@@ -33,6 +33,9 @@ impl Replica {
                 "both are Primary, and would go on apart; demote one of the two first",
             ));
         }
+        if settled && self.joins_or_is_joined(peer) {
+            return Err(AdminError::Busy);
+        }
         if leaves_primary && state.disk != DiskState::UpToDate && self.disk.state == DiskState::UpToDate {
             return Err(AdminError::State("the peer is Primary and works with the data here"));
         }
@@ -115,6 +118,7 @@ impl Replica {
 
     /// All that ends with a connection. First the marks, then whatever may be decided by them.
     fn lose_connection(&mut self, peer: NodeId, reason: ConnectionState) {
+        self.inherit_writes(peer);
         self.stop_following(peer);
         self.drop_incoming(peer);
         let Some(state) = self.peers.get_mut(&peer) else { return };
@@ -141,7 +145,6 @@ impl Replica {
         // What a second Primary was told is in no epoch here, and may be on its disk's cache only.
         let shares = self.disk.state != DiskState::UpToDate
             && self.peers.get(&peer).is_some_and(|peer| peer.role == Role::Primary && peer.has_good_data());
-        self.inherit_writes(peer);
         self.stop_sync(peer);
         let unstable = self.mark_unstable(peer);
         self.writes_without(peer);

@@ -265,7 +265,12 @@ impl Replica {
     pub(super) fn after(&mut self, after: After) {
         match after {
             After::Nothing => {}
-            After::GenerationRecorded => self.generation_recorded(),
+            After::GenerationRecorded(current) => {
+                // Unless another one begins over it: then that is waited for.
+                if self.disk.superblock.generations.current.same(current) {
+                    self.generation_recorded();
+                }
+            }
             After::PeerGenerationRecorded { peer, session, current } => {
                 if self.is_session(peer, session) {
                     self.send(peer, Message::NewGenerationDone { current });

@@ -47,7 +47,7 @@ pub(super) enum OpKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
     Nothing,
-    GenerationRecorded,
+    GenerationRecorded(Generation),
     PeerGenerationRecorded {
         peer: NodeId,
         session: u64,

@@ -65,12 +65,21 @@ impl Replica {
         handlers.next = (!serves).then_some(handler);
     }
 
-    /// The peer is here: what a fence-peer handler that still runs says of it will not count.
+    /// The peer is here: what a fence-peer handler that still runs says of it will not count, and one that waits does not
+    /// run.
     pub(super) fn fencing_outdated(&mut self, peer: NodeId) {
         self.fencing.remove(&peer);
+        let fence = Handler::FencePeer(peer);
         if let Some(handlers) = self.fence_handlers.get_mut(&peer) {
-            handlers.outdated = handlers.running == Handler::FencePeer(peer);
+            handlers.outdated = handlers.running == fence;
+            handlers.next = handlers.next.filter(|next| *next != fence);
         }
+    }
+
+    /// Whether a fence-peer handler runs or is to run.
+    pub(super) fn is_fencing(&self) -> bool {
+        let fences = |handler: &Handler| matches!(handler, Handler::FencePeer(_));
+        self.fence_handlers.values().any(|all| fences(&all.running) || all.next.as_ref().is_some_and(fences))
     }
 
     /// A handler ended, and the next one runs. Whether its answer counts.
@@ -84,7 +93,7 @@ impl Replica {
 
     pub(super) fn fence_done(&mut self, peer: NodeId, exit_code: i32) {
         if !self.fence_handler_over(peer) {
-            return self.promotion_fenced(peer);
+            return;
         }
         // A peer that is down cannot go on. Whether it did before, good data here tells: a generation begins without it.
         let assumed_dead = exit_code == fence_code::UNREACHABLE && self.disk.state == DiskState::UpToDate;
@@ -111,7 +120,6 @@ impl Replica {
             }
             code => self.event(Event::FencingFailed(peer, code)),
         }
-        self.promotion_fenced(peer);
     }
 
     /// Whether a peer that is not connected is known to be outdated or fenced.

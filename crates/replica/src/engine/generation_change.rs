@@ -103,7 +103,7 @@ impl Replica {
             self.promotion_announced(next, &absent);
         } else if self.quorum {
             self.rotate(next, &absent);
-            self.persist(After::GenerationRecorded);
+            self.persist(After::GenerationRecorded(next));
         } else {
             self.withdraw_change();
         }
@@ -170,7 +170,7 @@ impl Replica {
             // A Primary itself: the one generation stands for the one that it would begin, and nothing is answered before.
             self.withdraw_change();
             self.change = Change::Recording;
-            self.persist(After::GenerationRecorded);
+            self.persist(After::GenerationRecorded(current));
         }
     }
 

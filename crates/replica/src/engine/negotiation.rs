@@ -185,6 +185,8 @@ impl Replica {
             return;
         }
         peer.fenced = false;
+        // An order to discard was for what was found now. Data that is written from here on is not thrown away by it.
+        peer.discard_my_data &= peer.replication == ReplicationState::WFBitMapT;
         if now_here.role != told.role || now_here.disk != told.disk {
             self.send(from, Message::State { report: Box::new(now_here) });
         }
@@ -257,7 +259,10 @@ impl Replica {
             return self.split_brain(from, mine, theirs);
         }
         self.event(Event::CannotJoin(from));
-        self.drop_connection(from, ConnectionState::StandAlone);
+        // Where two are allowed one of them is about to be fenced or demoted, and is to be brought back then without an order.
+        let tries_again = self.config.two_primaries && decide(mine, theirs) != Decision::Unrelated;
+        let reason = if tries_again { ConnectionState::Unconnected } else { ConnectionState::StandAlone };
+        self.drop_connection(from, reason);
     }
 
     fn split_brain(&mut self, from: NodeId, mine: &Report, theirs: &Report) {

@@ -56,6 +56,11 @@ pub(super) struct Promotion {
 }
 
 impl Promotion {
+    /// Whether it is one beside that Primary.
+    pub(super) fn joins(&self, primary: NodeId) -> bool {
+        self.beside == Some(primary)
+    }
+
     /// Whether it is past the point where a peer could stop it.
     pub(super) fn is_decided(&self) -> bool {
         matches!(
@@ -148,12 +153,10 @@ impl Replica {
         Stage::Asking { waiting: asked, about: current }
     }
 
-    /// A fence-peer handler ended: the promotion that waited for it is judged once more, finally.
-    pub(super) fn promotion_fenced(&mut self, _peer: NodeId) {
-        let Some(promotion) = self.promotion.as_mut().filter(|promotion| promotion.stage == Stage::Fencing)
-        else {
-            return;
-        };
+    /// The fence-peer handler that the promotion waited for has ended, or is not needed any more: it is judged once more,
+    /// finally.
+    fn promotion_fenced(&mut self) {
+        let Some(promotion) = self.promotion.as_ref() else { return };
         let (id, force) = (promotion.id, promotion.force);
         match may_promote(&self.promotion_view(force)) {
             Ok(()) => {
@@ -279,6 +282,10 @@ impl Replica {
 
     /// Goes on with a promotion or demotion whose next step may be possible now.
     pub(super) fn continue_role(&mut self) {
+        let fences = self.promotion.as_ref().is_some_and(|promotion| promotion.stage == Stage::Fencing);
+        if fences && !self.is_fencing() {
+            self.promotion_fenced();
+        }
         match self.promotion.as_ref().map(|promotion| promotion.stage.clone()) {
             Some(Stage::Asking { waiting, .. }) if waiting.is_empty() => self.decide_promotion(),
             Some(Stage::Draining) if self.is_drained() => self.flush_for_promotion(),
@@ -390,6 +397,12 @@ impl Replica {
         let left = beside.and_then(|peer| self.peers.get(&peer)).is_some_and(|peer| !peer.is_connected());
         if left && !self.peer_writes_are_over() {
             return self.set_stage(Stage::Settling);
+        }
+        let force = self.promotion.as_ref().is_some_and(|promotion| promotion.force);
+        if left && !self.quorum && !force {
+            self.disk.superblock.primary = false;
+            self.persist(After::Nothing);
+            return self.fail_promotion(PromotionError::NoQuorum);
         }
         let Some(promotion) = self.promotion.take() else { return };
         self.role = Role::Primary;

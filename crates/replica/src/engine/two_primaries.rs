@@ -61,7 +61,7 @@ pub(super) enum Inherited {
 }
 
 impl Replica {
-    /// A peer is lost, or negotiates anew.
+    /// A peer is lost. One that stays connected has everything flushed here itself before it negotiates anew.
     pub(super) fn inherit_writes(&mut self, from: NodeId) {
         let was_primary = self.peers.get(&from).is_some_and(|peer| peer.role == Role::Primary);
         if self.config.two_primaries && was_primary && self.disk.is_attached() {
@@ -161,9 +161,16 @@ impl Replica {
         self.peers.values().find(primary).map(|peer| peer.id)
     }
 
-    /// Whether this node and a connected peer are both Primary.
+    /// Whether this node and a connected peer are both Primary, or are about to be.
     pub(super) fn both_are_primary(&self) -> bool {
-        self.role == Role::Primary && self.other_primary().is_some()
+        self.role == Role::Primary && (self.other_primary().is_some() || self.promised.is_some())
+    }
+
+    /// Whether this node is becoming Primary beside the peer, or the peer beside this one.
+    pub(super) fn joins_or_is_joined(&self, peer: NodeId) -> bool {
+        let joins = self.promotion.as_ref().is_some_and(|promotion| promotion.joins(peer));
+        let is_joined = self.role == Role::Primary && self.promised.is_some_and(|(to, _)| to == peer);
+        joins || is_joined
     }
 
     /// Whether a peer may become Primary beside this one.

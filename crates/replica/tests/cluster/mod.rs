@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use replica::bitmap::{Bitmap, PAGE_BITS};
-use replica::ids::{BLOCK_BYTES, BlockRange};
+use replica::ids::{BLOCK_BYTES, BlockRange, OpId};
 use replica::io::{ClientRequest, DiskOp};
 use replica::metadata::{Attached, Superblock};
 use replica::state::{ConnectionState, DiskState, ReplicationState, Role};
@@ -57,6 +57,8 @@ pub struct Node {
     pub handlers: Vec<Handler>,
     wants: BTreeSet<usize>,
     lives: u64,
+    /// Writes of which the disk does not tell that they are over.
+    stalled: Option<Vec<(OpId, Result<Option<Bytes>, DiskError>)>>,
 }
 
 pub struct Cluster {
@@ -69,6 +71,8 @@ pub struct Cluster {
     mute: BTreeSet<(usize, usize)>,
     up: BTreeMap<(usize, usize), u64>,
     cut: BTreeSet<(usize, usize)>,
+    /// Before that two do not try to connect again.
+    retry_at: BTreeMap<(usize, usize), Time>,
     inputs: VecDeque<(usize, u64, Input)>,
     next: u64,
     sessions: u64,
@@ -121,6 +125,7 @@ impl Cluster {
                 handlers: Vec::new(),
                 wants: BTreeSet::new(),
                 lives: 0,
+                stalled: None,
             }
         });
         Self {
@@ -132,6 +137,7 @@ impl Cluster {
             mute: BTreeSet::new(),
             up: BTreeMap::new(),
             cut: BTreeSet::new(),
+            retry_at: BTreeMap::new(),
             inputs: VecDeque::new(),
             next: 0,
             sessions: 0,
@@ -208,6 +214,7 @@ impl Cluster {
         self.nodes[node].replica = None;
         self.nodes[node].lives += 1;
         self.nodes[node].wants.clear();
+        self.nodes[node].stalled = None;
         let disk = &mut self.nodes[node].disk;
         for (block, old) in std::mem::take(&mut disk.cache) {
             match old {
@@ -257,7 +264,8 @@ impl Cluster {
         for a in 0..self.nodes.len() {
             for b in a + 1..self.nodes.len() {
                 let wanted = self.nodes[a].wants.contains(&b) && self.nodes[b].wants.contains(&a);
-                if wanted && !self.cut.contains(&(a, b)) && !self.up.contains_key(&(a, b)) {
+                let waits = self.retry_at.get(&(a, b)).is_some_and(|at| *at > self.now);
+                if wanted && !waits && !self.cut.contains(&(a, b)) && !self.up.contains_key(&(a, b)) {
                     self.sessions += 1;
                     self.up.insert((a, b), self.sessions);
                     self.push(a, Input::PeerUp(id(b)));
@@ -302,7 +310,10 @@ impl Cluster {
             Output::Send { to, message } => self.send(node, usize::from(to.get()), &message),
             Output::Disk { op, request } => {
                 let result = self.nodes[node].disk.carry_out(&request);
-                self.push(node, Input::DiskDone { op, result });
+                match &mut self.nodes[node].stalled {
+                    Some(stalled) if matches!(request, DiskOp::Write { .. }) => stalled.push((op, result)),
+                    _ => self.push(node, Input::DiskDone { op, result }),
+                }
             }
             Output::Reply { id, result } => {
                 assert!(self.nodes[node].replies.insert(id.0, result).is_none(), "answered twice");
@@ -315,8 +326,14 @@ impl Cluster {
             }
             Output::Disconnect { peer, reason } => {
                 let peer = usize::from(peer.get());
-                if reason == ConnectionState::StandAlone {
-                    self.nodes[node].wants.remove(&peer);
+                match reason {
+                    ConnectionState::StandAlone => {
+                        self.nodes[node].wants.remove(&peer);
+                    }
+                    ConnectionState::Unconnected => {
+                        self.retry_at.insert(pair(node, peer), self.now.after(Duration::from_secs(10)));
+                    }
+                    _ => {}
                 }
                 // What was sent before still arrives.
                 let session = self.up.get(&pair(node, peer)).copied();

@@ -1,4 +1,4 @@
-//! What happens to the wires between nodes.
+//! What happens to the wires between nodes, and on the way to their disks.
 
 use replica::Input;
 use replica::wire::Channel;
@@ -55,6 +55,19 @@ impl Cluster {
         self.slow.clear();
         self.mute.clear();
         self.wire.append(&mut self.kept);
+        self.pump();
+    }
+
+    /// From here on the node is not told that writes to its disk are over.
+    pub fn stall(&mut self, node: usize) {
+        self.nodes[node].stalled = Some(Vec::new());
+    }
+
+    /// It is told of those, and at once of all that come.
+    pub fn unstall(&mut self, node: usize) {
+        for (op, result) in self.nodes[node].stalled.take().unwrap_or_default() {
+            self.push(node, Input::DiskDone { op, result });
+        }
         self.pump();
     }
 }
