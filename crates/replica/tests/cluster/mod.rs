@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use replica::bitmap::{Bitmap, PAGE_BITS};
-use replica::ids::{BLOCK_BYTES, BlockRange, OpId};
+use replica::ids::{BLOCK_BYTES, BlockRange};
 use replica::io::{ClientRequest, DiskOp};
 use replica::metadata::{Attached, Superblock};
 use replica::state::{ConnectionState, DiskState, ReplicationState, Role};
@@ -58,7 +58,7 @@ pub struct Node {
     wants: BTreeSet<usize>,
     lives: u64,
     /// Writes of which the disk does not tell that they are over.
-    stalled: Option<Vec<(OpId, Result<Option<Bytes>, DiskError>)>>,
+    stalled: Option<Vec<Input>>,
 }
 
 pub struct Cluster {
@@ -310,9 +310,10 @@ impl Cluster {
             Output::Send { to, message } => self.send(node, usize::from(to.get()), &message),
             Output::Disk { op, request } => {
                 let result = self.nodes[node].disk.carry_out(&request);
+                let done = Input::DiskDone { op, result };
                 match &mut self.nodes[node].stalled {
-                    Some(stalled) if matches!(request, DiskOp::Write { .. }) => stalled.push((op, result)),
-                    _ => self.push(node, Input::DiskDone { op, result }),
+                    Some(stalled) if matches!(request, DiskOp::Write { .. }) => stalled.push(done),
+                    _ => self.push(node, done),
                 }
             }
             Output::Reply { id, result } => {

@@ -65,8 +65,8 @@ impl Cluster {
 
     /// It is told of those, and at once of all that come.
     pub fn unstall(&mut self, node: usize) {
-        for (op, result) in self.nodes[node].stalled.take().unwrap_or_default() {
-            self.push(node, Input::DiskDone { op, result });
+        for done in self.nodes[node].stalled.take().unwrap_or_default() {
+            self.push(node, done);
         }
         self.pump();
     }
