@@ -65,6 +65,11 @@ const CONGESTED_ONCE_FAILED: &[u64] = &[1066, 1641];
 /// - 6211: an order to invalidate threw away the only copy of a generation, while the peer that was to replace it lacked it.
 /// - 52571: a resynchronisation ended while a generation without its target was announced, and the target counted as one that lacks it.
 /// - 51236: as one of these.
+/// - 413528: a promotion that lost the Primary it joined, and quorum with it, was recorded all the same.
+/// - 417752: what a Primary without a disk wrote to that of another one, which was being demoted, was forgotten to be marked.
+/// - 475816: a disk that came between the two reports of a negotiation kept a Primary from being asked whether the peer's data is
+///   what its users have seen.
+/// - 479230: a node whose disk was lost was promoted over data of its peer that is older than what it had lost.
 /// - 207, 1676, 1858, 1952, 2104, 5959, 49354, 102558: the books did not know that what one Primary had sent before the two parted may
 ///   arrive until the other has noticed, and that each goes on by itself from then on.
 /// - 8038: the books gave the source of a resynchronisation the line of its target. 17005: they held what was thrown away by
@@ -72,7 +77,7 @@ const CONGESTED_ONCE_FAILED: &[u64] = &[1066, 1641];
 ///   a constraint against its own node.
 const TWO_PRIMARIES_ONCE_FAILED: &[u64] = &[
     207, 1676, 1858, 1952, 2104, 3851, 5291, 5959, 6211, 8038, 14608, 17005, 29373, 47824, 49354, 49392,
-    51236, 52571, 102_558,
+    51236, 52571, 102_558, 413_528, 417_752, 475_816, 479_230,
 ];
 
 fn run_all(seeds: impl Iterator<Item = u64>) -> Summary {

@@ -21,6 +21,8 @@ pub struct PeerView {
     pub role: Role,
     /// Its disk.
     pub disk: DiskState,
+    /// Its data is older than the good data of the own disk, which is lost.
+    pub older: bool,
     /// Connected, UpToDate, and every write goes both ways: no synchronisation goes on.
     pub in_sync: bool,
     /// Not connected, and known to be outdated or fenced.
@@ -39,6 +41,9 @@ pub enum PromotionError {
     /// No good data within reach.
     #[error("no UpToDate data: the own disk is {0}, and no connected peer is UpToDate")]
     NoData(DiskState),
+    /// The good data within reach is not the newest.
+    #[error("the own disk, which is gone, had newer data than {0}; attach it, or promote {0} by force")]
+    OlderData(NodeId),
     /// Without quorum.
     #[error("no quorum")]
     NoQuorum,
@@ -107,9 +112,12 @@ pub fn may_promote(view: &PromotionView) -> Result<(), PromotionError> {
     }
     // A Consistent disk becomes UpToDate by the promotion: quorum or fencing vouch for it.
     let own = matches!(view.disk, DiskState::UpToDate | DiskState::Consistent);
-    let remote = view.peers.iter().any(|peer| peer.connected && peer.disk == DiskState::UpToDate);
-    if !own && !remote {
-        return Err(PromotionError::NoData(view.disk));
+    let mut remote = view.peers.iter().filter(|peer| peer.connected && peer.disk == DiskState::UpToDate);
+    if !own {
+        let data = remote.next().ok_or(PromotionError::NoData(view.disk))?;
+        if data.older && remote.all(|peer| peer.older) {
+            return Err(PromotionError::OlderData(data.node));
+        }
     }
     if !view.quorum {
         return Err(PromotionError::NoQuorum);
@@ -134,6 +142,7 @@ mod tests {
             in_handshake: false,
             role: Role::Secondary,
             disk: DiskState::UpToDate,
+            older: false,
             in_sync: true,
             outdated: false,
         }

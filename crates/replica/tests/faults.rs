@@ -356,6 +356,30 @@ fn a_primary_that_loses_the_peer_again_has_it_fenced_again() {
 }
 
 #[test]
+fn nobody_is_promoted_over_data_that_is_older_than_what_it_lost() {
+    let mut cluster = Cluster::started(false, |_| {});
+    cluster.promote(1).unwrap();
+    cluster.cut(0, 1);
+    cluster.write(1, 1, 1).unwrap();
+    cluster.demote(1).unwrap();
+    cluster.order(1, Admin::Detach).unwrap();
+    cluster.heal(0, 1);
+    assert_eq!(cluster.promote(1), Err(PromotionError::OlderData(id(0)).into()));
+    let refused = PromotionError::Refused { node: id(1), reason: "it knows newer data than is here" };
+    assert_eq!(cluster.promote(0), Err(refused.into()));
+    cluster.attach(1).unwrap();
+    settle(&mut cluster);
+    assert_eq!(cluster.stored(0, 1), 1);
+    // What comes from it is as good.
+    cluster.promote(0).unwrap();
+    cluster.order(1, Admin::Detach).unwrap();
+    cluster.write(0, 2, 2).unwrap();
+    cluster.demote(0).unwrap();
+    cluster.promote(1).unwrap();
+    assert_eq!(cluster.read(1, 2), Ok(2));
+}
+
+#[test]
 fn a_fence_that_waits_its_turn_is_off_once_the_peer_is_back() {
     let mut cluster = Cluster::started(false, |config| config.fencing = Fencing::ResourceAndStonith);
     let fence = Handler::FencePeer(id(1));

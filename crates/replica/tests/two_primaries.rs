@@ -10,6 +10,7 @@ use cluster::both::{allowed, answered, both, both_with, held, settle};
 use cluster::{Cluster, id};
 use replica::config::{Config, Fencing, OnIoError, QuorumPolicy};
 use replica::ids::BLOCK_BYTES;
+use replica::io::{ClientRequest, DiskOp};
 use replica::promotion::PromotionError;
 use replica::split_brain::{After0Pri, After2Pri};
 use replica::state::{ConnectionState, DiskState, ReplicationState, Role};
@@ -171,7 +172,7 @@ fn nobody_leaves_while_one_joins() {
 fn a_block_that_cannot_be_read_costs_the_disk_while_one_joins() {
     let mut cluster = promised();
     cluster.nodes[0].disk.bad_blocks.insert(1);
-    cluster.ask(0, replica::ClientRequest::Read { offset: BLOCK_BYTES, len: 4096 });
+    cluster.ask(0, ClientRequest::Read { offset: BLOCK_BYTES, len: 4096 });
     assert_eq!(cluster.disk(0), DiskState::Diskless);
     cluster.let_pass();
     assert_eq!((cluster.role(0), cluster.role(1)), (Role::Primary, Role::Primary));
@@ -424,10 +425,28 @@ fn one_that_loses_its_disk_works_over_the_others_until_one_is_demoted() {
 }
 
 #[test]
+fn what_is_marked_while_the_first_is_demoted_is_not_forgotten() {
+    let mut cluster = both();
+    cluster.order(1, Admin::Detach).unwrap();
+    cluster.write(1, 80, 1).unwrap();
+    cluster.stall(0, |op| matches!(op, DiskOp::BitmapPage { .. }));
+    let demotion = cluster.order_begins(0, Admin::Demote { force: false });
+    cluster.write(1, 81, 2).unwrap();
+    cluster.demote(1).unwrap();
+    cluster.unstall(0);
+    assert_eq!(cluster.nodes[0].orders.remove(&demotion), Some(Ok(())));
+    cluster.lose_power(&[0, 1]);
+    cluster.start(0);
+    cluster.start(1);
+    settle(&mut cluster);
+    assert_eq!(held(&cluster, &[80 * BLOCK_BYTES, 81 * BLOCK_BYTES]), [1, 2]);
+}
+
+#[test]
 fn one_that_works_over_the_others_disk_does_not_keep_the_tiebreaker_out() {
     let mut cluster = both_with(true, |config| config.quorum = QuorumPolicy::Majority);
     cluster.order(0, Admin::Detach).unwrap();
-    cluster.stall(1);
+    cluster.stall(1, |op| matches!(op, DiskOp::Write { .. }));
     let under_way = cluster.write_begins(0, 60, 6);
     cluster.cut(1, 2);
     cluster.heal(1, 2);

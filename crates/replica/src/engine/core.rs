@@ -13,7 +13,7 @@ use super::role::{Demotion, Promotion};
 use super::two_primaries::Inherited;
 use super::write::{Read, Write};
 use crate::config::{Config, ConfigError, QuorumPolicy};
-use crate::generation::Generation;
+use crate::generation::{Generation, Generations};
 use crate::ids::{NodeId, OpId};
 use crate::io::{Admin, AdminError, ClientError, ClientRequest, DiskOp, Event, Input, Output};
 use crate::locks::RangeLocks;
@@ -50,6 +50,8 @@ pub struct Replica {
     pub(super) disk: LocalDisk,
     /// A disk that is being given up.
     pub(super) leaving: Option<Leaving>,
+    /// The generations of the good data that the own disk had when it was lost.
+    pub(super) lost: Generations,
     /// The generation of the data that a Primary without good data of its own works with.
     pub(super) exposed: Generation,
     /// The generation that such a Primary told the peer to begin last; whether it did is known once it says so.
@@ -108,6 +110,7 @@ impl Replica {
             entropy,
             next_op: 0,
             role: Role::Secondary,
+            lost: Generations::default(),
             exposed: Generation::NONE,
             proposed: Generation::NONE,
             peers,

@@ -10,7 +10,7 @@ use super::resize::RoomFor;
 use crate::activity_log::{AL_EXTENT_BLOCKS, ActivityLog};
 use crate::bitmap::Bitmap;
 use crate::config::{Config, Fencing, OnIoError, Protocol, QuorumPolicy};
-use crate::generation::Generation;
+use crate::generation::{Generation, Generations};
 use crate::handshake::{Decision, Report, decide};
 use crate::ids::{BlockRange, NodeId, OpId, RequestId};
 use crate::io::{AdminError, DiskError, DiskOp, Event, Handler, Output};
@@ -516,6 +516,8 @@ impl Replica {
         let superblock = &self.disk.superblock;
         // With a disk that was not good the users saw the peer's data, and still do.
         let current = superblock.generations.current;
+        let good = matches!(self.disk.state, DiskState::UpToDate | DiskState::Consistent);
+        self.lost = if good { superblock.generations.clone() } else { Generations::default() };
         let expose = self.role != Role::Primary || self.disk.state == DiskState::UpToDate;
         let goes_on_elsewhere = self.peers.values().any(Peer::has_good_data);
         let last_word = (goes_on_elsewhere && superblock.was_up_to_date)

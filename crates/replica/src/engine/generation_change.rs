@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::core::Replica;
 use super::disk::After;
+use super::peer::Peer;
 use crate::generation::{Generation, Generations};
 use crate::ids::NodeId;
 use crate::io::{ClientError, Event};
@@ -44,9 +45,7 @@ impl Replica {
     /// The same, if the data here were good.
     pub(super) fn absent(&self) -> Vec<NodeId> {
         let generations = &self.disk.superblock.generations;
-        let stray = |peer: &&super::peer::Peer| {
-            !peer.diskless && !peer.follows() && !generations.slot(peer.id).is_some()
-        };
+        let stray = |peer: &&Peer| !peer.diskless && !peer.follows() && !generations.slot(peer.id).is_some();
         self.peers.values().filter(stray).map(|peer| peer.id).collect()
     }
 
@@ -211,6 +210,14 @@ impl Replica {
         is(self.exposed) || is(self.proposed)
     }
 
+    /// Whether the own disk had good data when it was lost that went on from what a peer has.
+    pub(super) fn lost_newer_data_than(&self, peer: &Peer) -> bool {
+        let Some(known) = peer.known.as_ref().filter(|_| !self.disk.is_attached()) else { return false };
+        let theirs = known.generations.current;
+        let went_on = self.lost.knows(theirs) || self.lost.slot(peer.id).same(theirs);
+        theirs.is_some() && went_on && !self.lost.current.same(theirs)
+    }
+
     /// The data that the users of this Primary see from now on.
     pub(super) fn expose(&mut self, current: Generation) {
         self.exposed = current;
@@ -227,7 +234,7 @@ impl Replica {
         if self.change != Change::AtPeer(None) || self.disk.is_attached() {
             return;
         }
-        let holds = |peer: &&super::peer::Peer| {
+        let holds = |peer: &&Peer| {
             let known = peer.known.as_ref().map(|known| known.generations.current);
             let same = known.is_some_and(|current| self.is_exposed(current));
             peer.has_good_data() && same

@@ -132,8 +132,8 @@ impl Replica {
         peer.disk = theirs.disk;
         peer.answers = false;
         peer.learn(&theirs);
-        if mine.disk.has_data() && !self.disk.state.has_data() {
-            // The disk that was spoken of is gone: what follows from it does not any more.
+        if mine.disk.has_data() != self.disk.state.has_data() {
+            // The disk that was spoken of is gone, or one has come: nothing follows from what was said.
             peer.negotiation = Negotiation::Wanted;
             return;
         }
@@ -180,10 +180,6 @@ impl Replica {
     fn settled(&mut self, from: NodeId, told: &PeerReport) {
         let now_here = self.own_report(from);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_settled()) else { return };
-        if now_here.disk.has_data() != told.disk.has_data() {
-            peer.negotiation = Negotiation::Again;
-            return;
-        }
         peer.fenced = false;
         // An order to discard was for what was found now. Data that is written from here on is not thrown away by it.
         peer.discard_my_data &= peer.replication == ReplicationState::WFBitMapT;

@@ -94,6 +94,7 @@ impl Replica {
                 && (peer.negotiation != Negotiation::Over || changing(peer.replication)),
             role: peer.role,
             disk: peer.disk,
+            older: self.lost_newer_data_than(peer),
             in_sync: peer.has_good_data() && peer.replication == ReplicationState::Established,
             outdated: self.is_out_of_the_way(peer.id),
         });
@@ -200,13 +201,14 @@ impl Replica {
                 theirs.slot(from).same(current) && !theirs.current.same(current)
             })
         };
+        let lost_newer = self.peers.get(&from).is_some_and(|peer| self.lost_newer_data_than(peer));
         let mine_first = self.is_resizing()
             || self.promotion.as_ref().is_some_and(|own| own.is_decided() || self.config.node < from);
         let refused = if excludes_it || self.peers.values().any(|peer| other_primary(&peer)) {
             Some(Refusal::PeerIsPrimary)
         } else if mine_first || self.promised.is_some_and(|(to, _)| to != from) {
             Some(Refusal::PromotionInProgress)
-        } else if self.peers.values().any(|peer| went_on(&peer)) {
+        } else if lost_newer || self.peers.values().any(|peer| went_on(&peer)) {
             Some(Refusal::Outdated)
         } else if self.is_negotiating() {
             Some(Refusal::Handshake)
@@ -489,6 +491,11 @@ impl Replica {
         if recording && self.disk.superblock.primary && self.metadata_is_idle() {
             let works_over_us = |peer: &Peer| peer.role == Role::Primary && !peer.disk.has_data();
             if !self.peers.values().any(works_over_us) {
+                // One that did until now may have written, and so marked, since the bitmaps were saved.
+                self.save_bitmaps();
+                if !self.metadata_is_idle() {
+                    return;
+                }
                 self.retire_log();
             }
             self.disk.superblock.primary = false;

@@ -57,8 +57,8 @@ pub struct Node {
     pub handlers: Vec<Handler>,
     wants: BTreeSet<usize>,
     lives: u64,
-    /// Writes of which the disk does not tell that they are over.
-    stalled: Option<Vec<Input>>,
+    /// Operations of which the disk does not tell that they are over: which, and what it would say.
+    stalled: Option<(fn(&DiskOp) -> bool, Vec<Input>)>,
 }
 
 pub struct Cluster {
@@ -312,7 +312,7 @@ impl Cluster {
                 let result = self.nodes[node].disk.carry_out(&request);
                 let done = Input::DiskDone { op, result };
                 match &mut self.nodes[node].stalled {
-                    Some(stalled) if matches!(request, DiskOp::Write { .. }) => stalled.push(done),
+                    Some((holds, stalled)) if holds(&request) => stalled.push(done),
                     _ => self.push(node, done),
                 }
             }

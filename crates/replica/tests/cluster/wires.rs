@@ -1,6 +1,7 @@
 //! What happens to the wires between nodes, and on the way to their disks.
 
 use replica::Input;
+use replica::io::DiskOp;
 use replica::wire::Channel;
 
 use super::{Cluster, id, pair};
@@ -58,14 +59,14 @@ impl Cluster {
         self.pump();
     }
 
-    /// From here on the node is not told that writes to its disk are over.
-    pub fn stall(&mut self, node: usize) {
-        self.nodes[node].stalled = Some(Vec::new());
+    /// From here on the node is not told that such operations of its disk are over.
+    pub fn stall(&mut self, node: usize, which: fn(&DiskOp) -> bool) {
+        self.nodes[node].stalled = Some((which, Vec::new()));
     }
 
     /// It is told of those, and at once of all that come.
     pub fn unstall(&mut self, node: usize) {
-        for done in self.nodes[node].stalled.take().unwrap_or_default() {
+        for done in self.nodes[node].stalled.take().map(|(_, stalled)| stalled).unwrap_or_default() {
             self.push(node, done);
         }
         self.pump();
