@@ -428,10 +428,10 @@ fn one_that_loses_its_disk_works_over_the_others_until_one_is_demoted() {
 fn what_is_marked_while_the_first_is_demoted_is_not_forgotten() {
     let mut cluster = both();
     cluster.order(1, Admin::Detach).unwrap();
-    cluster.write(1, 80, 1).unwrap();
+    cluster.write(1, 5000, 1).unwrap();
     cluster.stall(0, |op| matches!(op, DiskOp::BitmapPage { .. }));
     let demotion = cluster.order_begins(0, Admin::Demote { force: false });
-    cluster.write(1, 81, 2).unwrap();
+    cluster.write(1, 5001, 2).unwrap();
     cluster.demote(1).unwrap();
     cluster.unstall(0);
     assert_eq!(cluster.nodes[0].orders.remove(&demotion), Some(Ok(())));
@@ -439,7 +439,7 @@ fn what_is_marked_while_the_first_is_demoted_is_not_forgotten() {
     cluster.start(0);
     cluster.start(1);
     settle(&mut cluster);
-    assert_eq!(held(&cluster, &[80 * BLOCK_BYTES, 81 * BLOCK_BYTES]), [1, 2]);
+    assert_eq!(held(&cluster, &[5000 * BLOCK_BYTES, 5001 * BLOCK_BYTES]), [1, 2]);
 }
 
 #[test]

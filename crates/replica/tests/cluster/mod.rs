@@ -57,8 +57,8 @@ pub struct Node {
     pub handlers: Vec<Handler>,
     wants: BTreeSet<usize>,
     lives: u64,
-    /// Operations of which the disk does not tell that they are over: which, and what it would say.
-    stalled: Option<(fn(&DiskOp) -> bool, Vec<Input>)>,
+    /// What the disk does not tell.
+    stalled: Option<wires::Stalled>,
 }
 
 pub struct Cluster {

@@ -6,6 +6,9 @@ use replica::wire::Channel;
 
 use super::{Cluster, id, pair};
 
+/// Operations of which a disk does not tell that they are over: which, and what it would say.
+pub type Stalled = (fn(&DiskOp) -> bool, Vec<Input>);
+
 impl Cluster {
     /// The wire between two is cut; both notice at once.
     pub fn cut(&mut self, a: usize, b: usize) {
